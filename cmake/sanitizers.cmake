@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+if(TRUNKLINE_SANITIZE STREQUAL "asan")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(TRUNKLINE_SANITIZE STREQUAL "tsan")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+elseif(TRUNKLINE_SANITIZE STREQUAL "fuzz")
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+                      -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(NOT TRUNKLINE_SANITIZE STREQUAL "")
+  message(FATAL_ERROR "TRUNKLINE_SANITIZE is '${TRUNKLINE_SANITIZE}'; it takes asan, tsan or fuzz")
+endif()
+add_compile_options(-fno-omit-frame-pointer)

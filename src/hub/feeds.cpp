@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hub/feeds.h"
+
+#include "core/assert.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace trunkline::hub {
+
+Feed* Feeds::find(std::string_view channel) {
+  const auto found = feeds_.find(channel);
+  return found == feeds_.end() ? nullptr : found->second.get();
+}
+
+void Feeds::begin(std::string_view channel) {
+  Feed* feed = find(channel);
+  if (feed == nullptr) {
+    auto made = std::make_unique<Feed>(std::string(channel));
+    feed = made.get();
+    feeds_.emplace(made->channel(), std::move(made));
+  }
+  ++feed->attaching_;
+}
+
+std::unique_ptr<Subscription> Feeds::finish(std::string_view channel, Sink* sink,
+                                            std::string client) {
+  Feed* feed = find(channel);
+  TRUNKLINE_ASSERT(feed != nullptr && feed->attaching_ > 0);
+  --feed->attaching_;
+  if (sink != nullptr) {
+    return std::make_unique<Subscription>(*this, *feed, *sink, std::move(client));
+  }
+  detach_(feed->channel(), std::move(client));
+  drop_if_unused(*feed);
+  return nullptr;
+}
+
+void Feeds::bind(std::string_view channel, const std::string& epoch,
+                 const replay::Window& window) {
+  Feed* feed = find(channel);
+  TRUNKLINE_ASSERT(feed != nullptr);
+  feed->epoch_ = epoch;
+  feed->window_ = &window;
+}
+
+void Feeds::install(std::string_view channel, const std::string& epoch, const Extension& window) {
+  Feed* feed = find(channel);
+  if (feed == nullptr) {
+    return;  // everybody who waited for it has gone
+  }
+  // The home sends a whole window only to a shard without subscribers.
+  TRUNKLINE_ASSERT(feed->subscriptions_.empty());
+  feed->epoch_ = epoch;
+  feed->mirror_ = replay::Window(Offset{window.begin.value - 1});
+  feed->trim_to_ = window.first;
+  for (const auto& [record, segment] : window.records) {
+    feed->mirror_.push(record, segment);
+  }
+}
+
+void Feeds::apply(const FeedUpdate& update) {
+  Feed* feed = find(update.channel);
+  if (feed == nullptr || feed->window_ != &feed->mirror_) {
+    return;
+  }
+  const Extension& extension = *update.extension;
+  if (extension.begin != feed->mirror_.head().next()) {
+    // On its way when the last subscriber left and another came: the answer to that one's attach
+    // brings a whole window. Nobody reads this one.
+    TRUNKLINE_ASSERT(feed->subscriptions_.empty());
+    return;
+  }
+  for (const auto& [record, segment] : extension.records) {
+    feed->mirror_.push(record, segment);
+  }
+  feed->trim_to_ = std::max(feed->trim_to_, extension.first);
+  mark_dirty(update.channel);
+}
+
+void Feeds::deliver(const FeedEvent& event) {
+  Feed* feed = find(event.channel);
+  if (feed == nullptr) {
+    return;
+  }
+  const bool join_leave = event.kind != EventKind::kUnloggedPublication;
+  for (Subscription* subscription : feed->subscriptions_) {
+    if (subscription->live_ && (!join_leave || subscription->wants_join_leave_)) {
+      subscription->sink_.on_event(*subscription, event.kind, event.frame);
+    }
+  }
+}
+
+void Feeds::mark_dirty(std::string_view channel) {
+  Feed* feed = find(channel);
+  if (feed == nullptr) {
+    return;
+  }
+  static_cast<ListHook<DirtyFeed>&>(*feed).unlink();
+  dirty_.push_back(*feed);
+}
+
+void Feeds::announce() {
+  while (Feed* feed = dirty_.pop_front()) {
+    for (Subscription* subscription : feed->subscriptions_) {
+      // One that is linked waits for its connection already: it stays where it is, and costs
+      // nothing more.
+      if (subscription->live_ && !subscription->outbox::Source::is_linked()) {
+        subscription->sink_.on_ready(*subscription);
+      }
+    }
+    announced_.push_back(*feed);
+  }
+}
+
+void Feeds::trim() {
+  while (Feed* feed = announced_.pop_front()) {
+    feed->mirror_.trim_before(feed->trim_to_);
+  }
+}
+
+void Feeds::tell_lost() {
+  while (Subscription* subscription = lost_.pop_front()) {
+    ++stats_.lost;
+    subscription->sink_.on_lost(*subscription);
+  }
+}
+
+void Feeds::add(Feed& feed, Subscription& subscription) {
+  subscription.index_ = static_cast<std::uint32_t>(feed.subscriptions_.size());
+  feed.subscriptions_.push_back(&subscription);
+  ++stats_.subscriptions;
+}
+
+void Feeds::remove(Subscription& subscription) {
+  Feed& feed = subscription.feed_;
+  TRUNKLINE_ASSERT(feed.subscriptions_[subscription.index_] == &subscription);
+  Subscription* last = feed.subscriptions_.back();
+  feed.subscriptions_[subscription.index_] = last;
+  last->index_ = subscription.index_;
+  feed.subscriptions_.pop_back();
+  --stats_.subscriptions;
+  detach_(feed.channel(), std::move(subscription.client_));
+  drop_if_unused(feed);
+}
+
+void Feeds::drop_if_unused(Feed& feed) {
+  if (feed.subscriptions_.empty() && feed.attaching_ == 0) {
+    feeds_.erase(feeds_.find(feed.channel()));
+  }
+}
+
+}  // namespace trunkline::hub

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The subscribing half of a shard's hub: for each channel with subscribers here a feed (what this
+// shard can read of the log) and the list of cursors.
+#pragma once
+
+#include "core/intrusive_list.h"
+#include "core/string_map.h"
+#include "hub/messages.h"
+#include "hub/subscription.h"
+#include "replay/window.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trunkline::hub {
+
+struct FeedStats {
+  std::uint64_t subscriptions = 0;  // now
+  std::uint64_t deliveries = 0;     // publications handed to sinks
+  std::uint64_t delivered_bytes = 0;
+  std::uint64_t lost = 0;           // times a subscriber was told that its next is gone
+};
+
+struct DirtyFeed;
+
+// One channel on one shard.
+class Feed final : public ListHook<DirtyFeed> {
+ public:
+  explicit Feed(std::string name) : channel_(std::move(name)) {}
+
+  [[nodiscard]] const std::string& channel() const { return channel_; }
+  [[nodiscard]] const std::string& epoch() const { return epoch_; }
+  [[nodiscard]] const replay::Window& window() const { return *window_; }
+
+ private:
+  friend class Feeds;
+  friend class Subscription;
+
+  const std::string channel_;
+  std::string epoch_;
+  replay::Window mirror_;                     // of a channel whose home is elsewhere
+  const replay::Window* window_ = &mirror_;   // or the log's own
+  Offset trim_to_;                            // what the home has forgotten, applied after the turn
+  std::vector<Subscription*> subscriptions_;
+  std::size_t attaching_ = 0;                 // requests on their way
+};
+
+// Thread: owning shard.
+class Feeds {
+ public:
+  // Called with a channel and client whenever a counted subscriber ends.
+  using Detach = std::move_only_function<void(const std::string& channel, std::string client)>;
+
+  explicit Feeds(Detach detach) : detach_(std::move(detach)) {}
+
+  Feeds(const Feeds&) = delete;
+  Feeds& operator=(const Feeds&) = delete;
+  ~Feeds() = default;
+
+  // An attach request is on its way: the feed stays until finish().
+  void begin(std::string_view channel);
+  // It was answered: a subscription for the sink, or none (nullptr) when nobody wants it any more,
+  // which is then undone at the home.
+  std::unique_ptr<Subscription> finish(std::string_view channel, Sink* sink, std::string client);
+
+  // The channel's home is this shard: subscribers read the log's own window.
+  void bind(std::string_view channel, const std::string& epoch, const replay::Window& window);
+  // The first answer for a channel from its home elsewhere.
+  void install(std::string_view channel, const std::string& epoch, const Extension& window);
+  void apply(const FeedUpdate& update);
+  void deliver(const FeedEvent& event);
+  // The channel has news: its subscribers are told at the end of the turn.
+  void mark_dirty(std::string_view channel);
+
+  // End of turn, first step: tells the sinks of all subscribers that have something.
+  void announce();
+  // End of turn, after the connections were flushed: forgets what the homes have forgotten.
+  void trim();
+  // Tells the sinks of those who have lost their place.
+  void tell_lost();
+
+  [[nodiscard]] const FeedStats& stats() const { return stats_; }
+
+ private:
+  friend class Subscription;
+
+  Feed* find(std::string_view channel);
+  void add(Feed& feed, Subscription& subscription);
+  void remove(Subscription& subscription);
+  void drop_if_unused(Feed& feed);
+
+  Detach detach_;
+  StringMap<std::unique_ptr<Feed>> feeds_;
+  IntrusiveList<Feed, DirtyFeed> dirty_;
+  IntrusiveList<Feed, DirtyFeed> announced_;
+  IntrusiveList<Subscription, LostHook> lost_;
+  FeedStats stats_;
+};
+
+}  // namespace trunkline::hub

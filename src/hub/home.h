@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The publishing half of a shard's hub: the channels whose home is this shard. It orders their
+// publications, knows who is subscribed and on which shards, and tells those shards once a turn,
+// whatever the number of publications and of subscribers there.
+#pragma once
+
+#include "core/intrusive_list.h"
+#include "core/string_map.h"
+#include "core/time.h"
+#include "hub/codec.h"
+#include "hub/messages.h"
+#include "replay/engine.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace trunkline::hub {
+
+class Feeds;
+
+struct HomeStats {
+  std::uint64_t channels = 0;      // now, with subscribers or a remembered publication key
+  std::uint64_t publications = 0;
+};
+
+// Thread: owning shard.
+class Home {
+ public:
+  // All references must outlive the home.
+  Home(ShardId self, replay::Engine& engine, const Codec& codec, Mail& mail, Feeds& feeds);
+  Home(const Home&) = delete;
+  Home& operator=(const Home&) = delete;
+  ~Home();
+
+  // Requests; answered through the mail, or at once when the origin is this shard.
+  void publish(PublishRequest request, TimePoint now);
+  void attach(AttachRequest request, TimePoint now);
+  void detach(DetachNotice notice, TimePoint now);
+  void history(HistoryRequest request, TimePoint now);
+  void history_remove(HistoryRemoveRequest request, TimePoint now);
+  void presence(PresenceRequest request);
+  void presence_stats(PresenceStatsRequest request);
+  void channels(ChannelsRequest request);
+
+  // End of turn, first step: sends what was published to the other shards with subscribers.
+  void announce();
+  // End of turn, after the connections were flushed: forgets what the logs need not keep.
+  void trim(TimePoint now);
+
+  [[nodiscard]] const HomeStats& stats() const { return stats_; }
+
+ private:
+  struct Channel;
+  struct Dirty;
+  struct Keyed;
+
+  // What is left of a publish request while the engine works.
+  struct Pending {
+    std::string idempotency_key;
+    ShardId origin = 0;
+    Done<Position> done;
+  };
+
+  Channel& open(const std::string& name, const ChannelSettings& settings);
+  Channel* find(std::string_view name);
+  void close_if_unused(Channel& channel, TimePoint now);
+  void announce(Channel& channel);
+  void event(Channel& channel, EventKind kind, std::string frame);
+  std::shared_ptr<const Extension> extension(const Channel& channel, Offset from) const;
+  static Pending pending_of(PublishRequest& request);
+  void appended(Channel* channel, Pending pending, Result<Offset> offset, TimePoint now);
+  template <class T>
+  void answer(ShardId origin, Done<T> done, Result<T> result);
+
+  const ShardId self_;
+  replay::Engine& engine_;
+  const Codec& codec_;
+  Mail& mail_;
+  Feeds& feeds_;
+  StringMap<std::unique_ptr<Channel>> channels_;
+  IntrusiveList<Channel, Dirty> dirty_;      // with publications not announced yet
+  IntrusiveList<Channel, Dirty> announced_;  // to be trimmed
+  IntrusiveList<Channel, Keyed> keyed_;      // that remember publication keys, oldest first
+  HomeStats stats_;
+};
+
+}  // namespace trunkline::hub

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hub/subscription.h"
+
+#include "core/assert.h"
+#include "hub/feeds.h"
+
+#include <utility>
+
+namespace trunkline::hub {
+
+Subscription::Subscription(Feeds& feeds, Feed& feed, Sink& sink, std::string client)
+    : feeds_(feeds), feed_(feed), sink_(sink), client_(std::move(client)) {
+  feeds_.add(feed_, *this);
+}
+
+Subscription::~Subscription() {
+  feeds_.remove(*this);
+}
+
+void Subscription::resume_at(Offset next) {
+  next_ = next;
+  live_ = true;
+  if (next_ <= window().head()) {
+    sink_.on_ready(*this);
+  }
+}
+
+const std::string& Subscription::channel() const {
+  return feed_.channel();
+}
+
+const std::string& Subscription::epoch() const {
+  return feed_.epoch();
+}
+
+const replay::Window& Subscription::window() const {
+  return feed_.window();
+}
+
+bool Subscription::check_lost() {
+  if (window().holds(next_)) {
+    return false;
+  }
+  live_ = false;
+  feeds_.lost_.push_back(*this);
+  return true;
+}
+
+std::string_view Subscription::peek(std::size_t bytes_max) {
+  if (!live_ || check_lost()) {
+    return {};
+  }
+  return window().run(next_, bytes_max).bytes;
+}
+
+std::string_view Subscription::taken(std::size_t bytes) {
+  const replay::Settled settled = window().settle(next_, bytes);
+  TRUNKLINE_ASSERT(settled.next >= next_);
+  feeds_.stats_.deliveries += settled.next.value - next_.value;
+  feeds_.stats_.delivered_bytes += bytes + settled.remainder.size();
+  next_ = settled.next;
+  return settled.remainder;
+}
+
+std::string_view Subscription::read() {
+  if (!live_ || check_lost() || next_ > window().head()) {
+    return {};
+  }
+  const std::string_view body = window().body(next_);
+  next_ = next_.next();
+  ++feeds_.stats_.deliveries;
+  feeds_.stats_.delivered_bytes += body.size();
+  return body;
+}
+
+}  // namespace trunkline::hub

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Frame headers (RFC 6455, section 5.2) as bytes.
+#pragma once
+
+#include "ws/close_code.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace trunkline::ws {
+
+enum class Opcode : std::uint8_t {
+  kContinuation = 0x0,
+  kText = 0x1,
+  kBinary = 0x2,
+  kClose = 0x8,
+  kPing = 0x9,
+  kPong = 0xA,
+};
+
+enum class Role : std::uint8_t { kServer, kClient };
+
+using MaskingKey = std::array<std::uint8_t, 4>;
+
+// The longest header: 2 + 8 bytes of length + 4 of masking key.
+inline constexpr std::size_t kFrameHeaderBytesMax = 14;
+
+// Bytes of the header of an unmasked frame with so large a payload: 2, 4 or 10.
+[[nodiscard]] constexpr std::size_t frame_header_size(std::uint64_t payload_bytes) {
+  return payload_bytes < 126 ? 2 : payload_bytes <= 0xFFFF ? 4 : 10;
+}
+
+// Writes the header of a final, unmasked frame at `out`, which must have
+// frame_header_size(payload_bytes) bytes of room. Returns the number written.
+std::size_t write_frame_header(char* out, Opcode opcode, std::uint64_t payload_bytes);
+
+// A whole unmasked frame (server role).
+[[nodiscard]] std::string make_frame(Opcode opcode, std::string_view payload);
+
+// A whole masked frame (client role).
+[[nodiscard]] std::string make_masked_frame(Opcode opcode, std::string_view payload, MaskingKey key);
+
+// The payload of a Close frame; the reason is cut to kCloseReasonBytesMax at a character's border.
+// kCloseNoStatus gives an empty payload.
+[[nodiscard]] std::string close_payload(CloseCode code, std::string_view reason);
+
+// Applies the masking key in place (section 5.3); `phase` is the index of data[0] in the masked
+// payload, so that a payload may arrive in pieces.
+void apply_mask(std::span<char> data, MaskingKey key, std::uint64_t phase = 0);
+
+}  // namespace trunkline::ws

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reads frames (RFC 6455, sections 5 and 8.1) from bytes as they come: strict, without sockets, and
+// without copying a message that arrives whole.
+#pragma once
+
+#include <trunkline/error.h>
+
+#include "ws/frame.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace trunkline::ws {
+
+// Readable bytes that follow every message handed out, so that a SIMD parser may overrun. Their
+// content is undefined. The caller of FrameReader::read grants the same behind its own buffer.
+inline constexpr std::size_t kMessagePadding = 64;
+
+// What a reader found. Called in the order of the wire. Spans are valid until the call returns, and
+// may be written to. Returning false stops the reader for good: the rest of the bytes is dropped.
+class MessageHandler {
+ public:
+  MessageHandler() = default;
+  MessageHandler(const MessageHandler&) = delete;
+  MessageHandler& operator=(const MessageHandler&) = delete;
+  virtual ~MessageHandler() = default;
+
+  // A whole text message, valid UTF-8.
+  virtual bool on_text(std::span<char> message) = 0;
+  virtual bool on_binary(std::span<char> message) = 0;
+  virtual bool on_ping(std::string_view payload) = 0;
+  virtual bool on_pong(std::string_view payload) = 0;
+  // The peer's Close frame: kCloseNoStatus and an empty reason when it carried none. No event
+  // follows it; bytes after it are ignored (section 1.4).
+  virtual bool on_close(CloseCode code, std::string_view reason) = 0;
+};
+
+struct ReaderLimits {
+  // A message's payload, all fragments together; beyond it kMessageTooBig, before anything of that
+  // size is allocated.
+  std::size_t message_bytes_max = 512UL * 1024;
+};
+
+// Idle it holds no buffer: at most 64 bytes of state a connection.
+// Thread: owning shard.
+class FrameReader {
+ public:
+  // The role of the reading side: a server demands masked frames, a client unmasked ones
+  // (section 5.1).
+  FrameReader(Role role, ReaderLimits limits);
+  FrameReader(FrameReader&&) noexcept;
+  FrameReader& operator=(FrameReader&&) noexcept;
+  FrameReader(const FrameReader&) = delete;
+  FrameReader& operator=(const FrameReader&) = delete;
+  ~FrameReader();
+
+  // Takes all of `bytes` (unmasked in place; kMessagePadding readable bytes must follow them) and
+  // calls the handler for each complete message and control frame, in order. Events that were
+  // complete before a violation are delivered first. Errors: kProtocolError, kInvalidPayload (text
+  // fails at its first bad byte, also inside a fragment), kMessageTooBig; after an error, a Close
+  // or a stop the reader takes nothing more and returns success for what it drops.
+  Result<void> read(std::span<char> bytes, MessageHandler& handler);
+
+  // Bytes held for an unfinished frame or message.
+  [[nodiscard]] std::size_t buffered_bytes() const;
+
+ private:
+  struct Partial;  // allocated only while a frame or message is unfinished
+  Role role_;
+  bool stopped_ = false;
+  ReaderLimits limits_;
+  std::unique_ptr<Partial> partial_;
+};
+
+}  // namespace trunkline::ws
