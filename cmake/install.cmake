@@ -24,6 +24,35 @@ target_sources(trunkline_library PUBLIC FILE_SET HEADERS
   BASE_DIRS ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/generated
   FILES ${public_headers} ${PROJECT_BINARY_DIR}/generated/trunkline/version.h)
 
+# What a user of a static library has to find and link as well: worked out of what the rooms link, so
+# that a new dependency cannot be forgotten in the package files.
+set(find_dependencies "")
+set(pkgconfig_targets "")
+set(pkgconfig_requires "")
+foreach(library ${libraries})
+  if(library MATCHES "^PkgConfig::(.+)$")
+    set(name ${CMAKE_MATCH_1})
+    list(APPEND pkgconfig_targets ${name}:${${name}_MODULE_NAME})
+    list(APPEND pkgconfig_requires ${${name}_MODULE_NAME})
+  elseif(library STREQUAL "Threads::Threads")
+    string(APPEND find_dependencies "find_dependency(Threads)\n")
+  elseif(library MATCHES "^OpenSSL::(SSL|Crypto)$")
+    string(TOLOWER lib${CMAKE_MATCH_1} module)
+    list(APPEND pkgconfig_requires ${module})
+    string(APPEND find_dependencies "find_dependency(OpenSSL 3.0)\n")
+  elseif(library STREQUAL "prometheus-cpp::core")
+    list(APPEND pkgconfig_requires prometheus-cpp-core)
+    string(APPEND find_dependencies "find_dependency(prometheus-cpp COMPONENTS core)\n")
+  elseif(library MATCHES "^(fmt|spdlog|ZLIB)::")
+    string(TOLOWER ${CMAKE_MATCH_1} module)
+    list(APPEND pkgconfig_requires ${module})
+    string(APPEND find_dependencies "find_dependency(${CMAKE_MATCH_1})\n")
+  else()
+    message(FATAL_ERROR "cmake/install.cmake does not know how a user of the library finds ${library}")
+  endif()
+endforeach()
+list(JOIN pkgconfig_requires " " pkgconfig_requires)
+
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/trunkline)
 install(TARGETS trunkline_library EXPORT trunklineTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT Development

@@ -86,7 +86,8 @@ Home::Channel& Home::open(const std::string& name, const ChannelSettings& settin
 }
 
 void Home::close_if_unused(Channel& channel, TimePoint now) {
-  if (channel.subscribers > 0) {
+  // One that published in this turn is looked at again when the turn ends.
+  if (channel.subscribers > 0 || static_cast<ListHook<Dirty>&>(channel).is_linked()) {
     return;
   }
   if (channel.keys) {
@@ -268,9 +269,7 @@ void Home::detach(DetachNotice notice, TimePoint now) {
     }
     channel->members.erase(member);
   }
-  if (!static_cast<ListHook<Dirty>&>(*channel).is_linked()) {
-    close_if_unused(*channel, now);
-  }
+  close_if_unused(*channel, now);
 }
 
 void Home::event(Channel& channel, EventKind kind, std::string frame) {
@@ -295,16 +294,11 @@ void Home::history(HistoryRequest request, TimePoint now) {
 }
 
 void Home::history_remove(HistoryRemoveRequest request, TimePoint now) {
-  // A channel that is not open may still have a log; opening it finds it.
-  Channel* channel = find(request.channel);
-  if (channel == nullptr) {
-    answer<Position>(request.origin, std::move(request.done), Position{});
-    return;
-  }
-  announce(*channel);
-  engine_.clear(channel->name);
-  answer<Position>(request.origin, std::move(request.done), channel->log->top());
-  close_if_unused(*channel, now);
+  Channel& channel = open(request.channel, request.settings);
+  announce(channel);
+  engine_.clear(channel.name);
+  answer<Position>(request.origin, std::move(request.done), channel.log->top());
+  close_if_unused(channel, now);
 }
 
 void Home::presence(PresenceRequest request) {

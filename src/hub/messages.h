@@ -114,6 +114,7 @@ struct HistoryRequest {
 
 struct HistoryRemoveRequest {
   std::string channel;
+  ChannelSettings settings;
   ShardId origin = 0;
   Done<Position> done;
 };

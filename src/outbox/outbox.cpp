@@ -16,9 +16,15 @@ Verdict Outbox::push(std::string frames) {
     ++stats_.refused;
     return Verdict::kFull;
   }
-  data_bytes_ += frames.size();
-  data_.push_back(std::move(frames));
+  push_reply(std::move(frames));
   return Verdict::kAccepted;
+}
+
+void Outbox::push_reply(std::string frames) {
+  if (!closing_) {
+    data_bytes_ += frames.size();
+    data_.push_back(std::move(frames));
+  }
 }
 
 Verdict Outbox::push_control(std::string frame) {
@@ -150,6 +156,14 @@ void Outbox::note_progress(std::size_t bytes, bool all, TimePoint now) {
   stuck_ = true;
   stuck_since_ = now;
   stuck_bytes_left_ = std::max<std::size_t>(pending_bytes(), 1);
+}
+
+std::size_t Outbox::source_count() {
+  std::size_t count = 0;
+  for (Source* source = sources_.front(); source != nullptr; source = sources_.after(*source)) {
+    ++count;
+  }
+  return count;
 }
 
 std::optional<TimePoint> Outbox::write_deadline() const {

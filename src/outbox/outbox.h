@@ -88,8 +88,11 @@ class Outbox {
   Outbox& operator=(const Outbox&) = delete;
   ~Outbox() = default;
 
-  // Whole frames of replies and pushes.
+  // Whole frames that nobody asked for.
   [[nodiscard]] Verdict push(std::string frames);
+  // Whole frames that answer the peer. Never refused: whoever reads the peer's requests stops
+  // reading while above_high_water(), so the peer's own pace bounds them. Dropped when closing.
+  void push_reply(std::string frames);
   // A whole control frame, or a protocol ping: overtakes everything at the next frame boundary.
   [[nodiscard]] Verdict push_control(std::string frame);
   // The source is asked at the next flush; it leaves by unlink() or by having nothing.
@@ -122,7 +125,8 @@ class Outbox {
   }
   // Whether producers of replies should stop for now.
   [[nodiscard]] bool above_high_water() const { return data_bytes_ >= options_.high_water_bytes; }
-  [[nodiscard]] bool has_sources() const { return !sources_.empty(); }
+  // Sources in line: what they are owed waits in the logs. Counts by walking.
+  [[nodiscard]] std::size_t source_count();
   // When the oldest unsent byte has waited too long; nothing while nothing is stuck. A socket that
   // takes a little now and then is held to it all the same.
   [[nodiscard]] std::optional<TimePoint> write_deadline() const;

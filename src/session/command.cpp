@@ -25,6 +25,12 @@ bool at_end(od::document& document) {
   return document.current_location().error() == simdjson::OUT_OF_BOUNDS;
 }
 
+// A literal null; anything else that begins like one is not.
+bool is_null(od::value& value) {
+  bool null = false;
+  return value.is_null().get(null) == simdjson::SUCCESS && null;
+}
+
 std::string_view trimmed(std::string_view token) {
   const std::size_t last = token.find_last_not_of(" \t\r\n");
   return last == std::string_view::npos ? std::string_view{} : token.substr(0, last + 1);
@@ -63,6 +69,13 @@ bool well_formed_array(od::value value, int depth) {
   return true;
 }
 
+// A string, number, true, false or null as it stands.
+bool well_formed_scalar(std::string_view token) {
+  return token == "true" || token == "false" || token == "null" || is_json_number(token) ||
+         (token.size() >= 2 && token.front() == '"' && token.back() == '"' &&
+          has_valid_escapes(token));
+}
+
 // Reads the value to its end. simdjson's first stage has already refused control characters and
 // bad UTF-8; its second looks only at what is asked for, so everything is asked for here.
 bool well_formed(od::value value, int depth) {
@@ -70,30 +83,13 @@ bool well_formed(od::value value, int depth) {
   if (depth > kDepthMax || value.type().get(type) != simdjson::SUCCESS) {
     return false;
   }
-  switch (type) {
-    case od::json_type::object:
-      return well_formed_object(value, depth);
-    case od::json_type::array:
-      return well_formed_array(value, depth);
-    case od::json_type::string: {
-      const std::string_view token = trimmed(value.raw_json_token());
-      std::string_view text;
-      return has_valid_escapes(token) && token.size() >= 2 && token.back() == '"' &&
-             value.get_raw_json_string().error() == simdjson::SUCCESS;
-    }
-    case od::json_type::number: {
-      const bool good = is_json_number(trimmed(value.raw_json_token()));
-      // Consumes the token; its value does not matter, nor whether it fits a double.
-      double ignored = 0;
-      const error_code error = value.get_double().get(ignored);
-      return good && (error == simdjson::SUCCESS || error == simdjson::NUMBER_ERROR);
-    }
-    case od::json_type::boolean:
-      return value.get_bool().error() == simdjson::SUCCESS;
-    case od::json_type::null:
-      return value.is_null();
+  if (type == od::json_type::object) {
+    return well_formed_object(value, depth);
   }
-  return false;
+  if (type == od::json_type::array) {
+    return well_formed_array(value, depth);
+  }
+  return well_formed_scalar(trimmed(value.raw_json_token()));
 }
 
 // Fields of one object, read as their names come. A value of the wrong type is an error.
@@ -108,7 +104,12 @@ class Fields {
 
   // The raw text of a value, checked; null counts as a value.
   bool raw(od::document& document, std::string_view& out) {
-    const char* begin = value_.raw_json_token().data();
+    const std::string_view token = value_.raw_json_token();
+    if (!token.starts_with('{') && !token.starts_with('[')) {
+      out = trimmed(token);
+      return well_formed_scalar(out);
+    }
+    const char* begin = token.data();
     if (!well_formed(value_, 0)) {
       return false;
     }
@@ -124,7 +125,7 @@ class Fields {
  private:
   // An explicit null is the same as an absent field.
   bool optional(error_code error) {
-    return error == simdjson::SUCCESS || (error == simdjson::INCORRECT_TYPE && value_.is_null());
+    return error == simdjson::SUCCESS || (error == simdjson::INCORRECT_TYPE && is_null(value_));
   }
 
   od::value& value_;
@@ -165,7 +166,7 @@ struct CommandDecoder::Parser {
   bool read(std::string_view key, od::value& value, SubscribeCommand& body) {
     Fields fields(value);
     if (key == "tf") {
-      body.has_tags_filter = !value.is_null();
+      body.has_tags_filter = !is_null(value);
       return true;
     }
     return key == "channel"       ? fields.text(body.channel)
@@ -205,7 +206,7 @@ struct CommandDecoder::Parser {
   bool read(std::string_view key, od::value& value, HistoryCommand& body) {
     Fields fields(value);
     if (key == "since") {
-      if (value.is_null()) {
+      if (is_null(value)) {
         return true;
       }
       Since since;
@@ -377,10 +378,7 @@ std::optional<std::string_view> CommandDecoder::check_document(std::string_view 
   if (document.raw_json_token().get(token) != simdjson::SUCCESS || trimmed(token) != text) {
     return std::nullopt;
   }
-  const bool good = text == "true" || text == "false" || text == "null" || is_json_number(text) ||
-                    (text.size() >= 2 && text.front() == '"' && text.back() == '"' &&
-                     has_valid_escapes(text));
-  return good ? std::optional(text) : std::nullopt;
+  return well_formed_scalar(text) ? std::optional(text) : std::nullopt;
 }
 
 }  // namespace trunkline::session

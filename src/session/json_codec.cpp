@@ -61,6 +61,15 @@ void write_client_info(JsonText& json, const hub::ClientInfo& info) {
   json.close();
 }
 
+void write_presence(JsonText& json, const hub::Presence& presence) {
+  json.open().member("presence").open();
+  for (const hub::ClientInfo& info : presence) {
+    json.raw(json.view().back() == '{' ? "" : ",").string(info.client).raw(":");
+    write_client_info(json, info);
+  }
+  json.close().close();
+}
+
 std::string text_frame(std::string_view message) {
   return ws::make_frame(ws::Opcode::kText, message);
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "hub/codec.h"
+#include "hub/messages.h"
 #include "session/json.h"
 
 #include <string>
@@ -28,6 +29,9 @@ class JsonCodec final : public hub::Codec {
 
 // A ClientInfo object; `client` and `user` are always present.
 void write_client_info(JsonText& json, const hub::ClientInfo& info);
+
+// The result of a presence command: client infos by client id.
+void write_presence(JsonText& json, const hub::Presence& presence);
 
 // A text frame around one message.
 [[nodiscard]] std::string text_frame(std::string_view message);

@@ -69,7 +69,20 @@ class FrameReader {
   [[nodiscard]] std::size_t buffered_bytes() const;
 
  private:
+  struct Header;
   struct Partial;  // allocated only while a frame or message is unfinished
+
+  // A frame's header, with size 0 while it is incomplete.
+  static Result<Header> read_header(std::string_view bytes, Role role);
+  Partial& need_partial();
+  // Each takes some of the bytes and says how many.
+  Result<std::size_t> begin_frame(std::span<char> bytes, MessageHandler& handler);
+  Result<std::size_t> continue_frame(std::span<char> bytes, MessageHandler& handler);
+  Result<void> check_order(bool control, bool continuation, std::uint64_t payload_bytes) const;
+  Result<void> deliver_whole(const Header& header, std::span<char> message,
+                             MessageHandler& handler);
+  Result<void> finish_frame(MessageHandler& handler);
+
   Role role_;
   bool stopped_ = false;
   ReaderLimits limits_;

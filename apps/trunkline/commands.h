@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The sub-commands; each file cmd_<name>.cpp adds one to the parser.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace trunkline::app {
+
+// The exit code of the sub-command that ran.
+struct Outcome {
+  int exit_code = 0;
+};
+
+void add_serve(CLI::App& app, Outcome& outcome);
+
+}  // namespace trunkline::app

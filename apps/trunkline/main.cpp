@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands.h"
+
+#include <trunkline/version.h>
+
+int main(int argc, char** argv) {
+  CLI::App app("Trunkline: a realtime WebSocket server that loses nothing");
+  app.set_version_flag("--version", TRUNKLINE_VERSION);
+  app.require_subcommand(1);
+  trunkline::app::Outcome outcome;
+  trunkline::app::add_serve(app, outcome);
+  CLI11_PARSE(app, argc, argv);
+  return outcome.exit_code;
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One socket: HTTP requests first, then perhaps a WebSocket with a session. It reads into the
+// shard's buffer and holds none of its own while idle; it writes only when the shard flushes it.
+#pragma once
+
+#include "core/intrusive_list.h"
+#include "core/timer_wheel.h"
+#include "net/http.h"
+#include "outbox/outbox.h"
+#include "session/session.h"
+#include "ws/frame_reader.h"
+
+#include <boost/asio/ip/tcp.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+namespace trunkline::net {
+
+class Shard;
+struct FlushHook;
+struct DeadHook;
+using ConnectionId = std::uint64_t;
+
+// Thread: owning shard.
+class Connection final : public session::Link,
+                         public ws::MessageHandler,
+                         public Timer,
+                         public ListHook<FlushHook>,
+                         public ListHook<DeadHook> {
+ public:
+  Connection(Shard& shard, ConnectionId id, int descriptor);
+  ~Connection() override;
+
+  void start();
+  // The server is going down.
+  void shut_down();
+  // Closes the socket at once; the object goes at the end of the turn or when its last operation
+  // has been told.
+  void drop();
+  // The answer to the request that is being handled.
+  void respond(HttpResponse response);
+
+  [[nodiscard]] bool is_websocket() const { return session_ != nullptr; }
+  [[nodiscard]] bool can_be_deleted() const { return dropped_ && operations_ == 0; }
+  [[nodiscard]] ConnectionId id() const { return id_; }
+  [[nodiscard]] bool is_blocked() const { return waiting_to_write_; }
+
+  // session::Link
+  outbox::Outbox& outbox() override { return outbox_; }
+  void want_flush() override;
+  void close(std::uint16_t code, std::string_view reason) override;
+
+  // ws::MessageHandler
+  bool on_text(std::span<char> message) override;
+  bool on_binary(std::span<char> message) override;
+  bool on_ping(std::string_view payload) override;
+  bool on_pong(std::string_view payload) override;
+  bool on_close(ws::CloseCode code, std::string_view reason) override;
+
+  // Timer
+  void on_timer(TimePoint now) override;
+
+ private:
+  friend class Shard;
+  struct Http;
+
+  void wait_readable();
+  void wait_writable();
+  void readable();
+  void received(std::span<char> bytes);
+  void received_http(std::span<char> bytes);
+  void handle_request();
+  void upgrade();
+  void refuse_upgrade(unsigned status, std::string reason);
+  void received_frames(std::span<char> bytes);
+  [[nodiscard]] bool is_origin_allowed(std::string_view origin, std::string_view host) const;
+  // Called by the shard after a flush.
+  void flushed();
+  void arm_deadline();
+
+  Shard& shard_;
+  const ConnectionId id_;
+  boost::asio::ip::tcp::socket socket_;
+  outbox::Outbox outbox_;
+  std::unique_ptr<Http> http_;                // until the connection is a WebSocket
+  std::optional<ws::FrameReader> reader_;     // from then on
+  std::unique_ptr<session::Session> session_;
+  int operations_ = 0;                        // that the loop will still call back for
+  bool waiting_to_read_ = false;
+  bool waiting_to_write_ = false;
+  bool dropped_ = false;
+  bool closing_ = false;                      // our Close frame is queued or out
+  bool peer_closed_ = false;                  // the peer's Close frame, or its end of stream
+  bool close_after_flush_ = false;            // HTTP without keep-alive
+  TimePoint deadline_ = TimePoint::max();     // of the HTTP request or the close handshake
+};
+
+}  // namespace trunkline::net

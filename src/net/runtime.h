@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// All shards of a server with their mailboxes, and the listener that spreads connections over them.
+#pragma once
+
+#include <trunkline/error.h>
+
+#include "net/listener.h"
+#include "net/mailbox.h"
+#include "net/shard.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trunkline::net {
+
+struct RuntimeOptions {
+  std::string address = "127.0.0.1";  // IPv4 or IPv6
+  std::uint16_t port = 8000;          // 0: any free one
+  bool listen = true;                 // false: a hub without a door
+  unsigned shards = 0;                // 0: one a core
+  ShardOptions shard;
+  // Runs on each shard before its first turn.
+  std::function<void(Shard&)> prepare = [](Shard&) {};
+};
+
+// Thread: any one at a time, but for post().
+class Runtime {
+ public:
+  // The authenticator must outlive the runtime.
+  Runtime(RuntimeOptions options, const session::Authenticator& authenticator);
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+  // Stops without grace when stop() was not called.
+  ~Runtime();
+
+  // Binds the address and starts the threads. Errors: kSystem with address, port and reason.
+  [[nodiscard]] Result<void> start();
+  // The port that is listened on, after start().
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+
+  // Stops accepting, tells all clients (3001), waits until they are gone or the deadline has
+  // passed, and joins the threads.
+  void stop(Duration deadline);
+
+  // Runs a task on a shard. False once the shard has ended: the task is dropped. Thread: any.
+  bool post(hub::ShardId shard, Task task);
+  [[nodiscard]] hub::ShardId shards() const {
+    return static_cast<hub::ShardId>(mailboxes_.size());
+  }
+
+ private:
+  const RuntimeOptions options_;
+  std::vector<std::unique_ptr<Mailbox>> mailboxes_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  std::unique_ptr<Listener> listener_;  // lives on shard 0
+  std::uint16_t port_ = 0;
+  bool started_ = false;
+};
+
+}  // namespace trunkline::net

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/shard.h"
+
+#include "core/assert.h"
+#include "net/clock.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+namespace trunkline::net {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::size_t kReadBufferBytes = 64UL * 1024;
+// Events of one turn: enough to write together what came together, few enough that nobody waits.
+constexpr int kEventsPerTurn = 256;
+
+}  // namespace
+
+Shard::Shard(hub::ShardId self, const std::vector<std::unique_ptr<Mailbox>>& mailboxes,
+             const ShardOptions& options, const session::Authenticator& authenticator,
+             std::uint64_t seed)
+    : self_(self),
+      mailboxes_(mailboxes),
+      options_(options),
+      io_(1),
+      mail_ready_(io_, ::dup(mailboxes[self]->descriptor())),
+      wakeup_(io_),
+      random_(seed),
+      timers_(monotonic_now()),
+      engine_(options.engine, timers_, random_),
+      hub_(self, static_cast<hub::ShardId>(mailboxes.size()), engine_, codec_, *this),
+      environment_{.options = options.session,
+                   .authenticator = authenticator,
+                   .hub = hub_,
+                   .timers = timers_,
+                   .random = random_,
+                   .log = options.log},
+      outgoing_(mailboxes.size()),
+      read_buffer_(kReadBufferBytes + ws::kMessagePadding) {
+  touch();
+}
+
+Shard::~Shard() {
+  join();
+}
+
+void Shard::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Shard::join() {
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+}
+
+void Shard::touch() {
+  environment_.now = now();
+}
+
+// — the turn —
+
+void Shard::run() {
+  wait_for_mail();
+  while (!draining_ || !connections_.empty()) {
+    arm_wakeup();
+    io_.run_one();
+    for (int events = 1; events < kEventsPerTurn && io_.poll_one() > 0; ++events) {
+    }
+    end_turn();
+    if (draining_ && environment_.now.monotonic >= drain_deadline_) {
+      for (const auto& [id, connection] : connections_) {
+        connection->drop();
+      }
+      io_.poll();
+      reap();
+    }
+  }
+  mailboxes_[self_]->close();
+  // What is still in the mailbox is answered by being dropped; sessions are gone.
+  take_mail();
+  end_turn();
+}
+
+void Shard::wait_for_mail() {
+  mail_ready_.async_wait(asio::posix::stream_descriptor::wait_read,
+                         [this](const boost::system::error_code& error) {
+                           if (!error) {
+                             take_mail();
+                             wait_for_mail();
+                           }
+                         });
+}
+
+void Shard::take_mail() {
+  touch();
+  mailboxes_[self_]->take(incoming_);
+  for (net::Mail& mail : incoming_) {
+    if (auto* message = std::get_if<hub::Message>(&mail)) {
+      hub_.handle(std::move(*message), environment_.now.monotonic);
+    } else {
+      std::get<Task>(mail)(*this);
+    }
+  }
+  incoming_.clear();
+}
+
+void Shard::post(hub::ShardId to, hub::Message message) {
+  outgoing_[to].emplace_back(std::move(message));
+}
+
+void Shard::end_turn() {
+  touch();
+  timers_.advance(environment_.now.monotonic);
+  hub_.announce();
+  flush_connections();
+  hub_.settle(environment_.now.monotonic);
+  // Subscribers that lost their place have been told.
+  flush_connections();
+  reap();
+  for (hub::ShardId shard = 0; shard < outgoing_.size(); ++shard) {
+    if (!outgoing_[shard].empty()) {
+      mailboxes_[shard]->post_all(outgoing_[shard]);
+    }
+  }
+}
+
+void Shard::arm_wakeup() {
+  std::optional<TimePoint> next = timers_.next_wakeup();
+  if (draining_) {
+    next = std::min(next.value_or(drain_deadline_), drain_deadline_);
+  }
+  if (next == wakeup_at_) {
+    return;
+  }
+  wakeup_at_ = next;
+  if (!next.has_value()) {
+    wakeup_.cancel();
+    return;
+  }
+  wakeup_.expires_at(std::chrono::steady_clock::time_point(next->time_since_epoch()));
+  wakeup_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) {
+      wakeup_at_.reset();
+    }
+  });
+}
+
+// — writing —
+
+void Shard::flush_connections() {
+  while (Connection* connection = to_flush_.pop_front()) {
+    flush(*connection);
+  }
+}
+
+void Shard::flush(Connection& connection) {
+  if (connection.dropped_ || connection.waiting_to_write_) {
+    return;
+  }
+  std::array<iovec, outbox::Plan::kSpansMax> vectors;
+  const int descriptor = connection.socket_.native_handle();
+  while (true) {
+    connection.outbox_.gather(plan_);
+    if (plan_.empty()) {
+      break;
+    }
+    const auto spans = plan_.spans();
+    for (std::size_t i = 0; i < spans.size(); ++i) {
+      // sendmsg takes a pointer to non-const and does not write through it.
+      vectors[i] = {.iov_base = const_cast<char*>(spans[i].data()), .iov_len = spans[i].size()};
+    }
+    msghdr message{};
+    message.msg_iov = vectors.data();
+    message.msg_iovlen = spans.size();
+    const ssize_t sent =
+        spans.size() == 1
+            ? ::send(descriptor, spans[0].data(), spans[0].size(), MSG_NOSIGNAL | MSG_DONTWAIT)
+            : ::sendmsg(descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EINTR) {
+      continue;
+    }
+    if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+      connection.drop();
+      return;
+    }
+    const auto bytes = static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
+    stats_.sent_bytes += bytes;
+    const bool all = bytes == plan_.bytes();
+    connection.outbox_.written(plan_, bytes, environment_.now.monotonic);
+    if (!all) {
+      connection.wait_writable();
+      break;
+    }
+  }
+  connection.flushed();
+}
+
+// — connections —
+
+void Shard::adopt(int descriptor) {
+  const ConnectionId id = ++last_connection_;
+  auto connection = std::make_unique<Connection>(*this, id, descriptor);
+  Connection& started = *connection;
+  connections_.emplace(id, std::move(connection));
+  ++stats_.opened;
+  started.start();
+  if (draining_) {
+    started.shut_down();
+  }
+}
+
+void Shard::respond(ConnectionId id, HttpResponse response) {
+  const auto found = connections_.find(id);
+  if (found != connections_.end()) {
+    found->second->respond(std::move(response));
+  }
+}
+
+void Shard::drain(Duration deadline) {
+  if (draining_) {
+    return;
+  }
+  draining_ = true;
+  drain_deadline_ = environment_.now.monotonic + deadline;
+  for (const auto& [id, connection] : connections_) {
+    connection->shut_down();
+  }
+}
+
+void Shard::reap() {
+  IntrusiveList<Connection, DeadHook> still_busy;
+  while (Connection* connection = dead_.pop_front()) {
+    if (connection->can_be_deleted()) {
+      connections_.erase(connection->id());
+    } else {
+      still_busy.push_back(*connection);
+    }
+  }
+  dead_.splice_back(still_busy);
+}
+
+ShardStats Shard::stats() const {
+  ShardStats stats{.hub = hub_.stats(),
+                   .session = environment_.stats,
+                   .connection = stats_,
+                   .users = environment_.registry.users()};
+  for (const auto& [id, connection] : connections_) {
+    stats.websockets += connection->is_websocket() ? 1U : 0U;
+    stats.outbox_bytes += connection->outbox_.pending_bytes();
+    stats.outbox_refused += connection->outbox_.stats().refused;
+    stats.connection.blocked += connection->is_blocked() ? 1U : 0U;
+    stats.cursors_behind += connection->outbox_.source_count();
+  }
+  return stats;
+}
+
+}  // namespace trunkline::net

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One shard: a thread, an event loop, and everything that lives on it. Nothing here is locked but
+// the mailbox. Work is done in turns: take what has happened (sockets, mail, timers), let the hub
+// announce, write every connection that has something in one go, settle, post the mail.
+#pragma once
+
+#include "core/random.h"
+#include "core/timer_wheel.h"
+#include "hub/shard.h"
+#include "net/connection.h"
+#include "net/http.h"
+#include "net/mailbox.h"
+#include "outbox/outbox.h"
+#include "replay/memory_engine.h"
+#include "session/json_codec.h"
+#include "session/session.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+namespace trunkline::net {
+
+// The same for all shards; must outlive them.
+struct ShardOptions {
+  session::Options session;
+  outbox::OutboxOptions outbox;
+  replay::MemoryEngineOptions engine;  // for each shard
+  std::size_t message_bytes_max = 64UL * 1024;
+  std::size_t request_body_bytes_max = 8UL * 1024 * 1024;
+  Duration request_timeout = std::chrono::seconds(10);
+  Duration keep_alive_timeout = std::chrono::seconds(75);
+  Duration close_timeout = std::chrono::seconds(5);
+  HttpHandler http;
+  std::function<void(std::string_view)> log = [](std::string_view) {};
+};
+
+struct ConnectionStats {
+  std::uint64_t opened = 0;
+  std::uint64_t refused_handshakes = 0;
+  std::uint64_t sent_bytes = 0;
+  std::uint64_t write_timeouts = 0;
+  std::uint64_t blocked = 0;  // now: waiting for the socket to take more
+};
+
+// What operators see, gathered on the shard.
+struct ShardStats {
+  hub::HubStats hub;
+  session::SessionStats session;
+  ConnectionStats connection;
+  std::uint64_t websockets = 0;
+  std::uint64_t users = 0;
+  std::uint64_t outbox_bytes = 0;
+  std::uint64_t outbox_refused = 0;
+  std::uint64_t cursors_behind = 0;
+};
+
+class Shard final : public hub::Mail {
+ public:
+  // `peers`: the mailboxes of all shards, this one's own among them. All references must outlive
+  // the shard.
+  Shard(hub::ShardId self, const std::vector<std::unique_ptr<Mailbox>>& mailboxes,
+        const ShardOptions& options, const session::Authenticator& authenticator,
+        std::uint64_t seed);
+  ~Shard() override;
+
+  // Starts the thread. Thread: any, once.
+  void start();
+  // Waits for the thread's end. Thread: any other, once.
+  void join();
+
+  // Everything below: owning shard.
+
+  // Takes over a connected, non-blocking socket.
+  void adopt(int descriptor);
+  // Ends all connections (3001); the thread ends when they are gone or the deadline has passed.
+  void drain(Duration deadline);
+
+  [[nodiscard]] hub::HubShard& hub() { return hub_; }
+  [[nodiscard]] session::Environment& environment() { return environment_; }
+  [[nodiscard]] boost::asio::io_context& io() { return io_; }
+  [[nodiscard]] hub::ShardId self() const { return self_; }
+  [[nodiscard]] ShardStats stats() const;
+  // Continues `id`'s HTTP exchange; nothing when the connection has gone.
+  void respond(ConnectionId id, HttpResponse response);
+
+  // hub::Mail
+  void post(hub::ShardId to, hub::Message message) override;
+
+ private:
+  friend class Connection;
+
+  void run();
+  void wait_for_mail();
+  void take_mail();
+  void end_turn();
+  void flush_connections();
+  void flush(Connection& connection);
+  void reap();
+  void arm_wakeup();
+  void touch();
+
+  const hub::ShardId self_;
+  const std::vector<std::unique_ptr<Mailbox>>& mailboxes_;
+  const ShardOptions& options_;
+
+  boost::asio::io_context io_;
+  boost::asio::posix::stream_descriptor mail_ready_;
+  boost::asio::steady_timer wakeup_;
+  std::optional<TimePoint> wakeup_at_;
+
+  Random random_;
+  TimerWheel timers_;
+  replay::MemoryEngine engine_;
+  session::JsonCodec codec_;
+  hub::HubShard hub_;
+  session::Environment environment_;
+
+  std::vector<std::vector<net::Mail>> outgoing_;  // a turn's mail, by shard
+  std::vector<net::Mail> incoming_;
+  std::vector<char> read_buffer_;                 // shared by all connections, with padding behind
+  outbox::Plan plan_;
+  IntrusiveList<Connection, FlushHook> to_flush_;
+  IntrusiveList<Connection, DeadHook> dead_;
+  ConnectionId last_connection_ = 0;
+  std::unordered_map<ConnectionId, std::unique_ptr<Connection>> connections_;
+  ConnectionStats stats_;
+  bool draining_ = false;
+  TimePoint drain_deadline_;
+  std::thread thread_;
+};
+
+}  // namespace trunkline::net

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/core.h"
+
+#include <trunkline/version.h>
+
+#include "net/clock.h"
+#include "server/api.h"
+#include "server/gather.h"
+#include "server/json_view.h"
+#include "server/metrics.h"
+#include "server/page.h"
+#include "session/permissions.h"
+
+#include <fmt/format.h>
+
+#include <random>
+#include <utility>
+
+namespace trunkline::server {
+
+namespace {
+
+constexpr unsigned kSnapshotThreads = 2;
+
+std::string fresh_id() {
+  std::random_device entropy;
+  return Random((std::uint64_t{entropy()} << 32U) | entropy()).uuid();
+}
+
+// What the page of this server may do in a browser: nothing that this server did not send.
+const std::vector<std::pair<std::string, std::string>> kPageFields = {
+    {"Content-Security-Policy",
+     "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'"},
+    {"X-Content-Type-Options", "nosniff"},
+    {"Cache-Control", "no-cache"}};
+
+net::HttpResponse text(unsigned status, std::string body) {
+  return {.status = status,
+          .content_type = "text/plain; charset=utf-8",
+          .body = std::move(body),
+          .fields = {}};
+}
+
+}  // namespace
+
+Core::Core(ServerConfig config, ServerOptions options)
+    : config_(std::move(config)),
+      options_(std::move(options)),
+      node_(fresh_id()),
+      started_(net::monotonic_now()),
+      authenticator_(config_.token, config_.subscription_token),
+      runtime_(runtime_options(), authenticator_),
+      locals_(runtime_.shards()),
+      hub_(*this) {}
+
+Core::~Core() {
+  stop(Duration{0});
+}
+
+net::RuntimeOptions Core::runtime_options() {
+  net::RuntimeOptions options{.address = config_.address,
+                              .port = config_.port,
+                              .listen = options_.listen,
+                              .shards = config_.shards,
+                              .shard = {},
+                              .prepare = {}};
+  options.shard.session.client = config_.client;
+  options.shard.session.channel = config_.channel;
+  options.shard.session.server_version = TRUNKLINE_VERSION;
+  options.shard.engine.total_bytes_max = config_.replay_bytes_max;
+  options.shard.message_bytes_max = config_.message_size_limit;
+  options.shard.http = [this](net::Shard& shard, net::HttpRequest request,
+                              net::HttpRespond respond) {
+    handle(shard, std::move(request), std::move(respond));
+  };
+  options.shard.log = [this](std::string_view line) { log(line); };
+  options.prepare = [this](net::Shard& shard) {
+    shard_snapshots_.push_back(
+        std::make_unique<ShardSnapshots>(snapshots_, runtime_, shard.self()));
+    shard.environment().snapshots = shard_snapshots_.back().get();
+  };
+  return options;
+}
+
+Result<void> Core::start() {
+  snapshots_.start(kSnapshotThreads);
+  Result<void> started = runtime_.start();
+  running_ = started.has_value();
+  return started;
+}
+
+void Core::stop(Duration timeout) {
+  if (!std::exchange(running_, false)) {
+    return;
+  }
+  runtime_.stop(timeout);
+  snapshots_.stop();
+  // The shards' threads have ended: what lived on them is this thread's now.
+  for (LocalSubscribers& locals : locals_) {
+    while (!locals.empty()) {
+      const std::shared_ptr<LocalSubscriber> last = *locals.begin();
+      last->end(Error{ErrorCode::kClosed, "the server has stopped"});
+    }
+  }
+}
+
+std::chrono::seconds Core::uptime() const {
+  return std::chrono::duration_cast<std::chrono::seconds>(net::monotonic_now() - started_);
+}
+
+std::string Core::url() const {
+  const bool any = config_.address == "0.0.0.0" || config_.address == "::";
+  const bool v6 = config_.address.find(':') != std::string::npos;
+  const std::string host = any ? "127.0.0.1" : v6 ? "[" + config_.address + "]" : config_.address;
+  return fmt::format("http://{}:{}", host, runtime_.port());
+}
+
+std::optional<hub::ChannelSettings> Core::settings(std::string_view channel) const {
+  const session::ChannelOptions* options = session::find_options(config_.channel, channel);
+  if (options == nullptr || !session::is_valid_channel(config_.channel, channel)) {
+    return std::nullopt;
+  }
+  return session::channel_settings(config_.channel, *options);
+}
+
+void Core::log(std::string_view line) {
+  const std::lock_guard lock(log_mutex_);
+  options_.log(line);
+}
+
+void Core::handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond respond) {
+  if (request.path == "/api" || request.path.starts_with("/api/")) {
+    handle_api(*this, shard, request, std::move(respond));
+    return;
+  }
+  if (request.method != "GET" && request.method != "HEAD") {
+    respond(text(405, "this path takes GET\n"));
+    return;
+  }
+  if (request.path == "/health") {
+    // Each shard has to answer: a server whose loop hangs is not healthy.
+    gather<int>(
+        runtime_, shard.self(), [](net::Shard& /*shard*/) { return 0; },
+        [respond = std::move(respond)](const std::vector<int>& /*shards*/) mutable {
+          respond({.status = 200, .content_type = "application/json", .body = "{}", .fields = {}});
+        });
+    return;
+  }
+  if (request.path == "/metrics") {
+    gather<net::ShardStats>(
+        runtime_, shard.self(), [](net::Shard& each) { return each.stats(); },
+        [this, respond = std::move(respond)](const std::vector<net::ShardStats>& all) mutable {
+          respond({.status = 200,
+                   .content_type = "text/plain; version=0.0.4; charset=utf-8",
+                   .body = metrics_text(all, static_cast<double>(uptime().count())),
+                   .fields = {}});
+        });
+    return;
+  }
+  if (const PageFile* file = find_page_file(request.path)) {
+    respond({.status = 200,
+             .content_type = std::string(file->content_type),
+             .body = std::string(file->content),
+             .fields = kPageFields});
+    return;
+  }
+  respond(text(404, "nothing here; the page is at /, clients connect to /connection/websocket\n"));
+}
+
+}  // namespace trunkline::server

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a server is made of, put together: configuration, verifier, shards, HTTP routes, snapshots.
+#pragma once
+
+#include <trunkline/hub.h>
+#include <trunkline/server.h>
+
+#include "net/runtime.h"
+#include "server/config.h"
+#include "server/jwt.h"
+#include "server/local_subscriber.h"
+#include "server/snapshots.h"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trunkline::server {
+
+class Core {
+ public:
+  Core(ServerConfig config, ServerOptions options);
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+  ~Core();
+
+  [[nodiscard]] Result<void> start();
+  void stop(Duration timeout);
+
+  [[nodiscard]] net::Runtime& runtime() { return runtime_; }
+  [[nodiscard]] Snapshots& snapshots() { return snapshots_; }
+  [[nodiscard]] const ServerConfig& config() const { return config_; }
+  [[nodiscard]] const std::string& node() const { return node_; }
+  [[nodiscard]] std::chrono::seconds uptime() const;
+  [[nodiscard]] std::string url() const;
+  [[nodiscard]] Hub& hub() { return hub_; }
+  // The settings of a channel; nullopt when its namespace does not exist.
+  [[nodiscard]] std::optional<hub::ChannelSettings> settings(std::string_view channel) const;
+  // The subscribers inside the process on one shard. Thread: that shard.
+  [[nodiscard]] LocalSubscribers& locals(hub::ShardId shard) { return locals_[shard]; }
+
+  // One line for the operator. Thread: any.
+  void log(std::string_view line);
+
+ private:
+  [[nodiscard]] net::RuntimeOptions runtime_options();
+  void handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond respond);
+
+  const ServerConfig config_;
+  const ServerOptions options_;
+  const std::string node_;  // a fresh id a start
+  const TimePoint started_;
+  std::mutex log_mutex_;
+  Jwt authenticator_;
+  Snapshots snapshots_;
+  net::Runtime runtime_;
+  std::vector<std::unique_ptr<ShardSnapshots>> shard_snapshots_;
+  std::vector<LocalSubscribers> locals_;
+  Hub hub_;
+  bool running_ = false;
+};
+
+}  // namespace trunkline::server

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/metrics.h"
+
+#include <trunkline/version.h>
+
+#include <prometheus/client_metric.h>
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <functional>
+#include <map>
+
+namespace trunkline::server {
+
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using net::ShardStats;
+
+class Families {
+ public:
+  explicit Families(const std::vector<ShardStats>& shards) : shards_(shards) {}
+
+  // The sum over all shards.
+  void add(MetricType type, const char* name, const char* help,
+           const std::function<std::uint64_t(const ShardStats&)>& value) {
+    double sum = 0;
+    for (const ShardStats& shard : shards_) {
+      sum += static_cast<double>(value(shard));
+    }
+    add_value(type, name, help, sum);
+  }
+
+  void add_value(MetricType type, const char* name, const char* help, double value) {
+    MetricFamily family{name, help, type, {}};
+    family.metric.push_back(metric(type, value));
+    families_.push_back(std::move(family));
+  }
+
+  // The sum over all shards by a code.
+  template <class Code>
+  void add_by_code(const char* name, const char* help,
+                   const std::function<const std::map<Code, std::uint64_t>&(const ShardStats&)>&
+                       values) {
+    std::map<Code, std::uint64_t> sums;
+    for (const ShardStats& shard : shards_) {
+      for (const auto& [code, count] : values(shard)) {
+        sums[code] += count;
+      }
+    }
+    MetricFamily family{name, help, MetricType::Counter, {}};
+    for (const auto& [code, count] : sums) {
+      ClientMetric counted = metric(MetricType::Counter, static_cast<double>(count));
+      counted.label.push_back({"code", std::to_string(code)});
+      family.metric.push_back(std::move(counted));
+    }
+    families_.push_back(std::move(family));
+  }
+
+  void add_latency() {
+    session::LatencyHistogram sum;
+    for (const ShardStats& shard : shards_) {
+      const session::LatencyHistogram& histogram = shard.session.command_latency;
+      for (std::size_t i = 0; i < sum.counts.size(); ++i) {
+        sum.counts[i] += histogram.counts[i];
+      }
+      sum.sum += histogram.sum;
+    }
+    ClientMetric metric;
+    std::uint64_t cumulative = 0;
+    for (std::size_t i = 0; i < sum.counts.size(); ++i) {
+      cumulative += sum.counts[i];
+      const bool last = i + 1 == sum.counts.size();
+      const double bound = std::chrono::duration<double>(sum.upper_bound(i)).count();
+      metric.histogram.bucket.push_back(
+          {cumulative, last ? std::numeric_limits<double>::infinity() : bound});
+    }
+    metric.histogram.sample_count = cumulative;
+    metric.histogram.sample_sum = std::chrono::duration<double>(sum.sum).count();
+    families_.push_back({"trunkline_command_duration_seconds",
+                         "From a command's arrival to its reply in the outbox",
+                         MetricType::Histogram,
+                         {metric}});
+  }
+
+  void add_build() {
+    ClientMetric one = metric(MetricType::Gauge, 1);
+    one.label.push_back({"version", TRUNKLINE_VERSION});
+    families_.push_back({"trunkline_build", "Always 1", MetricType::Gauge, {one}});
+  }
+
+  [[nodiscard]] std::string text() const {
+    return prometheus::TextSerializer().Serialize(families_);
+  }
+
+ private:
+  static ClientMetric metric(MetricType type, double value) {
+    ClientMetric made;
+    (type == MetricType::Counter ? made.counter.value : made.gauge.value) = value;
+    return made;
+  }
+
+  const std::vector<ShardStats>& shards_;
+  std::vector<MetricFamily> families_;
+};
+
+void add_hub(Families& families) {
+  using S = const ShardStats&;
+  constexpr auto kGauge = MetricType::Gauge;
+  constexpr auto kCounter = MetricType::Counter;
+  families.add(kGauge, "trunkline_subscriptions", "Subscriptions now",
+               [](S shard) { return shard.hub.feeds.subscriptions; });
+  families.add(kGauge, "trunkline_channels", "Channels with subscribers now",
+               [](S shard) { return shard.hub.home.channels; });
+  families.add(kCounter, "trunkline_publications_total", "Publications accepted",
+               [](S shard) { return shard.hub.home.publications; });
+  families.add(kCounter, "trunkline_deliveries_total", "Publications handed to subscribers",
+               [](S shard) { return shard.hub.feeds.deliveries; });
+  families.add(kCounter, "trunkline_delivered_bytes_total",
+               "Bytes of the publications handed to subscribers",
+               [](S shard) { return shard.hub.feeds.delivered_bytes; });
+  families.add(kCounter, "trunkline_subscribers_lost_total",
+               "Times a subscriber was told that the log no longer holds what comes next",
+               [](S shard) { return shard.hub.feeds.lost; });
+  families.add(kGauge, "trunkline_replay_logs", "Replay logs, with or without publications",
+               [](S shard) { return shard.hub.engine.logs; });
+  families.add(kGauge, "trunkline_replay_bytes", "Memory of all replay logs",
+               [](S shard) { return shard.hub.engine.memory_bytes; });
+  families.add(kCounter, "trunkline_replay_evicted_publications_total",
+               "Publications forgotten because the total memory was reached",
+               [](S shard) { return shard.hub.engine.evicted_publications; });
+}
+
+void add_connections(Families& families) {
+  using S = const ShardStats&;
+  constexpr auto kGauge = MetricType::Gauge;
+  constexpr auto kCounter = MetricType::Counter;
+  families.add(kGauge, "trunkline_connections", "WebSocket connections now",
+               [](S shard) { return shard.websockets; });
+  families.add(kGauge, "trunkline_clients", "Connections with a successful connect command now",
+               [](S shard) { return shard.session.connected; });
+  families.add(kCounter, "trunkline_connections_opened_total", "TCP connections accepted",
+               [](S shard) { return shard.connection.opened; });
+  families.add(kCounter, "trunkline_handshakes_refused_total",
+               "HTTP requests and WebSocket handshakes refused",
+               [](S shard) { return shard.connection.refused_handshakes; });
+  families.add(kCounter, "trunkline_sent_bytes_total", "Bytes written to sockets",
+               [](S shard) { return shard.connection.sent_bytes; });
+  families.add(kCounter, "trunkline_received_bytes_total", "Bytes of messages from clients",
+               [](S shard) { return shard.session.received_bytes; });
+  families.add(kCounter, "trunkline_commands_total", "Commands from clients",
+               [](S shard) { return shard.session.commands; });
+  families.add(kCounter, "trunkline_recoveries_total", "Subscriptions resumed without a gap",
+               [](S shard) { return shard.session.recoveries; });
+  families.add(kCounter, "trunkline_failed_recoveries_total",
+               "Subscriptions that were told that they could not be resumed",
+               [](S shard) { return shard.session.failed_recoveries; });
+  families.add(kGauge, "trunkline_outbox_bytes", "Bytes that wait for sockets, in all outboxes",
+               [](S shard) { return shard.outbox_bytes; });
+  families.add(kCounter, "trunkline_outbox_refused_total",
+               "Frames of current connections that did not fit an outbox",
+               [](S shard) { return shard.outbox_refused; });
+  families.add(kGauge, "trunkline_connections_blocked", "Connections whose socket is full now",
+               [](S shard) { return shard.connection.blocked; });
+  families.add(kGauge, "trunkline_cursors_behind",
+               "Subscriptions whose publications wait in the log for their socket now",
+               [](S shard) { return shard.cursors_behind; });
+  families.add(kCounter, "trunkline_write_timeouts_total",
+               "Connections ended because their oldest byte waited too long",
+               [](S shard) { return shard.connection.write_timeouts; });
+}
+
+}  // namespace
+
+std::string metrics_text(const std::vector<ShardStats>& shards, double uptime_seconds) {
+  Families families(shards);
+  families.add_build();
+  families.add_value(MetricType::Gauge, "trunkline_shards", "Threads that serve connections",
+                     static_cast<double>(shards.size()));
+  families.add_value(MetricType::Gauge, "trunkline_uptime_seconds", "Since the start",
+                     uptime_seconds);
+  add_connections(families);
+  add_hub(families);
+  families.add_by_code<std::uint32_t>(
+      "trunkline_error_replies_total", "Commands answered with an error, by code",
+      [](const ShardStats& shard) -> const auto& { return shard.session.error_replies; });
+  families.add_by_code<std::uint16_t>(
+      "trunkline_disconnects_total", "Connections ended by the server, by code",
+      [](const ShardStats& shard) -> const auto& { return shard.session.disconnects; });
+  families.add_latency();
+  return families.text();
+}
+
+}  // namespace trunkline::server

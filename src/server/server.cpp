@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <trunkline/server.h>
+
+#include "server/composition.h"
+#include "server/core.h"
+
+#include <utility>
+
+namespace trunkline {
+
+Server::Server(std::unique_ptr<server::Core> core) : core_(std::move(core)) {}
+
+Server::~Server() = default;
+
+Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
+  Result<server::ServerConfig> config = server::effective_config(options);
+  if (!config.has_value()) {
+    return std::unexpected(config.error());
+  }
+  return std::unique_ptr<Server>(new Server(
+      std::make_unique<server::Core>(std::move(*config), std::move(options))));
+}
+
+Result<void> Server::start() {
+  return core_->start();
+}
+
+std::uint16_t Server::port() const {
+  return core_->runtime().port();
+}
+
+std::string Server::url() const {
+  return core_->url();
+}
+
+void Server::stop(std::optional<std::chrono::milliseconds> timeout) {
+  core_->stop(timeout.has_value() ? Duration(*timeout) : core_->config().shutdown_timeout);
+}
+
+Hub& Server::hub() {
+  return core_->hub();
+}
+
+}  // namespace trunkline

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Snapshot functions run on threads of their own, so that one that blocks delays nobody's traffic.
+#pragma once
+
+#include <trunkline/hub.h>
+
+#include "net/runtime.h"
+#include "session/snapshot.h"
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace trunkline::server {
+
+// The functions by prefix, and the pool that runs them. Thread: any, once started.
+class Snapshots {
+ public:
+  Snapshots() = default;
+  Snapshots(const Snapshots&) = delete;
+  Snapshots& operator=(const Snapshots&) = delete;
+  ~Snapshots() { stop(); }
+
+  // Before start().
+  void add(std::string prefix, SnapshotFunction function);
+  void start(unsigned threads);
+  // Waits for the functions that run; those that wait are answered with kClosed.
+  void stop();
+
+  // The function of the longest prefix that fits; nullptr: none.
+  [[nodiscard]] const SnapshotFunction* find(std::string_view channel) const;
+
+  // Runs a function for a request that came from `shard`; `done` is called there.
+  void run(const SnapshotFunction& function, SnapshotRequest request, net::Runtime& runtime,
+           hub::ShardId shard, hub::Done<session::Snapshot> done);
+
+ private:
+  using Job = std::move_only_function<void()>;
+  static constexpr std::size_t kJobsMax = 100'000;
+
+  void work();
+
+  std::vector<std::pair<std::string, SnapshotFunction>> functions_;
+  std::mutex mutex_;
+  std::condition_variable something_;
+  std::deque<Job> jobs_;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+// One shard's view of them.
+class ShardSnapshots final : public session::SnapshotProvider {
+ public:
+  ShardSnapshots(Snapshots& snapshots, net::Runtime& runtime, hub::ShardId shard)
+      : snapshots_(snapshots), runtime_(runtime), shard_(shard) {}
+
+  [[nodiscard]] bool covers(std::string_view channel) const override {
+    return snapshots_.find(channel) != nullptr;
+  }
+  void take(const std::string& channel, const Position& attached,
+            hub::Done<session::Snapshot> done) override {
+    snapshots_.run(*snapshots_.find(channel), {channel, attached}, runtime_, shard_,
+                   std::move(done));
+  }
+
+ private:
+  Snapshots& snapshots_;
+  net::Runtime& runtime_;
+  const hub::ShardId shard_;
+};
+
+}  // namespace trunkline::server

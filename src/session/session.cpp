@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/session.h"
+
+#include "core/assert.h"
+#include "core/probe.h"
+#include "session/json.h"
+#include "session/json_codec.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace trunkline::session {
+
+namespace {
+
+constexpr TimePoint kNever = TimePoint::max();
+
+// {"push":{"channel":"…","unsubscribe":{"code":…,"reason":"…"}}}
+std::string unsubscribe_push(std::string_view channel, Unsubscribe why) {
+  JsonText json;
+  json.raw(R"({"push":{"channel":)").string(channel).raw(R"(,"unsubscribe":{"code":)");
+  json.number(why.code).raw(R"(,"reason":)").string(why.reason).raw("}}}");
+  return json.take();
+}
+
+}  // namespace
+
+Session::Session(Environment& environment, Link& link)
+    : environment_(environment),
+      link_(link),
+      id_(environment.registry.add(*this)),
+      stale_at_(environment.now.monotonic + environment.options.client.stale_close_delay),
+      ping_at_(kNever),
+      pong_due_(kNever) {
+  arm();
+}
+
+Session::~Session() {
+  end();
+  environment_.registry.remove(id_);
+}
+
+void Session::end() {
+  if (state_ == State::kConnected) {
+    --environment_.stats.connected;
+    environment_.registry.remove_user(user_, id_);
+  }
+  state_ = State::kEnded;
+  environment_.timers.disarm(*this);
+  waiting_.clear();
+  // Each ends at its home from its destructor; moved out so that nothing finds half a list.
+  const std::vector<Entry> ending = std::move(entries_);
+  entries_.clear();
+}
+
+void Session::disconnect(std::uint16_t code, std::string_view reason) {
+  if (state_ == State::kEnded) {
+    return;
+  }
+  flush_batch();
+  ++environment_.stats.disconnects[code];
+  end();
+  link_.close(code, reason);
+  link_.want_flush();
+}
+
+bool Session::unsubscribe(std::string_view channel, Unsubscribe why) {
+  const Entry* entry = find_entry(channel);
+  if (state_ != State::kConnected || entry == nullptr || entry->pending) {
+    return false;
+  }
+  const std::string name(channel);
+  erase_entry(*entry);
+  emit(unsubscribe_push(name, why));
+  return true;
+}
+
+// — replies —
+
+void Session::reply(std::uint32_t id, std::string_view name, std::string_view result) {
+  JsonText json;
+  json.raw(R"({"id":)").number(id).raw(R"(,")").raw(name).raw(R"(":)").raw(result).raw("}");
+  emit(json.view());
+}
+
+void Session::reply_error(std::uint32_t id, const ErrorReply& error) {
+  ++environment_.stats.error_replies[error.code];
+  JsonText json;
+  json.raw(R"({"id":)").number(id).raw(R"(,"error":{"code":)").number(error.code);
+  json.raw(R"(,"message":)").string(error.message);
+  json.raw(error.temporary ? R"(,"temporary":true}})" : "}}");
+  emit(json.view());
+}
+
+void Session::emit(std::string_view message) {
+  if (state_ == State::kEnded) {
+    return;
+  }
+  if (!in_batch_) {
+    link_.outbox().push_reply(text_frame(message));
+    link_.want_flush();
+    return;
+  }
+  static constexpr std::size_t kBatchBytesMax = 64UL * 1024;
+  if (!batch_.empty()) {
+    batch_ += '\n';
+  }
+  batch_ += message;
+  if (batch_.size() > kBatchBytesMax) {
+    flush_batch();
+  }
+}
+
+void Session::flush_batch() {
+  if (!batch_.empty()) {
+    link_.outbox().push_reply(text_frame(batch_));
+    link_.want_flush();
+    batch_ = std::string{};
+  }
+}
+
+void Session::answered(TimePoint received, bool exclusive) {
+  TRUNKLINE_ASSERT(in_flight_ > 0);
+  --in_flight_;
+  if (exclusive) {
+    exclusive_ = false;
+  }
+  environment_.stats.command_latency.add(environment_.now.monotonic - received);
+  if (!in_batch_) {
+    resume();
+  }
+}
+
+// — hub::Sink —
+
+void Session::on_ready(hub::Subscription& subscription) {
+  link_.outbox().add_source(subscription);
+  link_.want_flush();
+}
+
+void Session::on_event(hub::Subscription& /*subscription*/, hub::EventKind /*kind*/,
+                       const hub::SharedFrame& frame) {
+  if (state_ == State::kEnded || overflowed_) {
+    return;
+  }
+  flush_batch();
+  if (link_.outbox().push(*frame) == outbox::Verdict::kAccepted) {
+    link_.want_flush();
+    return;
+  }
+  // Events are in no log: a client that cannot take one is told so by the end of its connection.
+  // Not from here, where the hub walks its subscriptions.
+  overflowed_ = true;
+  environment_.timers.arm(*this, environment_.now.monotonic);
+}
+
+void Session::on_lost(hub::Subscription& subscription) {
+  TRUNKLINE_SOMETIMES("live subscriber lost its place");
+  const std::string channel = subscription.channel();
+  const ChannelOptions* options = find_options(environment_.options.channel, channel);
+  if (options != nullptr && options->on_lost == OnLost::kDisconnect) {
+    disconnect(kDisconnectInsufficientState);
+    return;
+  }
+  unsubscribe(channel, kUnsubscribeInsufficientState);
+}
+
+// — time —
+
+void Session::arm() {
+  TimePoint due = kNever;
+  const Now& now = environment_.now;
+  const auto at_wall = [&now](WallTime time) { return now.monotonic + (time - now.wall); };
+  switch (state_) {
+    case State::kNew:
+    case State::kRefused:
+      due = stale_at_;
+      break;
+    case State::kConnected:
+      due = std::min(ping_at_, pong_due_);
+      if (expire_at_.has_value()) {
+        due = std::min(due, at_wall(*expire_at_) + environment_.options.client.expired_close_delay);
+      }
+      for (const Entry& entry : entries_) {
+        if (entry.granted && entry.granted->expire_at.has_value()) {
+          due = std::min(due, at_wall(*entry.granted->expire_at) +
+                                  environment_.options.client.expired_sub_close_delay);
+        }
+      }
+      break;
+    case State::kEnded:
+      break;
+  }
+  if (due == kNever) {
+    environment_.timers.disarm(*this);
+  } else {
+    environment_.timers.arm(*this, due);
+  }
+}
+
+void Session::on_timer(TimePoint now) {
+  if (overflowed_) {
+    disconnect(kDisconnectSlow);
+    return;
+  }
+  if (state_ != State::kConnected) {
+    if (now >= stale_at_) {
+      disconnect(kDisconnectStale);
+    } else {
+      arm();
+    }
+    return;
+  }
+  if (awaiting_pong_ && now >= pong_due_) {
+    disconnect(kDisconnectNoPong);
+    return;
+  }
+  if (now >= ping_at_) {
+    // A ping that finds no room waits behind others: the next one is due soon enough.
+    if (link_.outbox().push_control(text_frame("{}")) == outbox::Verdict::kAccepted) {
+      awaiting_pong_ = true;
+      pong_due_ = now + environment_.options.client.pong_timeout;
+      link_.want_flush();
+    }
+    ping_at_ = now + environment_.options.client.ping_interval;
+  }
+  check_expiry();
+  arm();
+}
+
+void Session::check_expiry() {
+  const WallTime now = environment_.now.wall;
+  const ClientOptions& options = environment_.options.client;
+  if (expire_at_.has_value() && now >= *expire_at_ + options.expired_close_delay) {
+    disconnect(kDisconnectExpired);
+    return;
+  }
+  std::vector<std::string> expired;
+  for (const Entry& entry : entries_) {
+    if (entry.granted && entry.granted->expire_at.has_value() && entry.subscription &&
+        now >= *entry.granted->expire_at + options.expired_sub_close_delay) {
+      expired.push_back(entry.channel());
+    }
+  }
+  for (const std::string& channel : expired) {
+    unsubscribe(channel, kUnsubscribeExpired);
+  }
+}
+
+}  // namespace trunkline::session

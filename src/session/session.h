@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One client's conversation, from the connection's first message to its end.
+//
+//   state        what comes next
+//   kNew         connect, before the stale timer (3502); anything else is a bad request (3501)
+//   kConnected   every other command
+//   kRefused     connect was answered with an error: nothing more is accepted (3501)
+//   kEnded       closing or closed: messages are ignored, continuations find nothing
+//
+// Commands whose channel lives on this shard are answered at once; others when their home answers.
+// Replies carry the command's id; those that concern one channel keep their order.
+#pragma once
+
+#include "core/random.h"
+#include "core/timer_wheel.h"
+#include "hub/shard.h"
+#include "outbox/outbox.h"
+#include "session/authenticator.h"
+#include "session/command.h"
+#include "session/options.h"
+#include "session/permissions.h"
+#include "session/protocol.h"
+#include "session/registry.h"
+#include "session/snapshot.h"
+#include "session/stats.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trunkline::session {
+
+// What a session may do with its connection. Thread: owning shard.
+class Link {
+ public:
+  Link() = default;
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+  virtual ~Link() = default;
+
+  [[nodiscard]] virtual outbox::Outbox& outbox() = 0;
+  // Something is in the outbox: flush it at the end of the turn.
+  virtual void want_flush() = 0;
+  // Begins the closing handshake with what is queued sent first. Session::on_closed follows later,
+  // never from inside.
+  virtual void close(std::uint16_t code, std::string_view reason) = 0;
+};
+
+// What the sessions of one shard share. The caller keeps `now` at the time of the event that is
+// being handled.
+struct Environment {
+  const Options& options;
+  const Authenticator& authenticator;
+  hub::HubShard& hub;
+  TimerWheel& timers;
+  Random& random;
+  SnapshotProvider* snapshots = nullptr;  // none: no channel has snapshots
+  Now now{};
+  Registry registry{};
+  CommandDecoder decoder{};
+  SessionStats stats{};
+  // A line for the log about a client's mistake that the client cannot see the reason of.
+  std::function<void(std::string_view)> log = [](std::string_view) {};
+};
+
+// Thread: owning shard.
+class Session final : public hub::Sink, public Timer {
+ public:
+  // Both must outlive the session.
+  Session(Environment& environment, Link& link);
+  // Ends all subscriptions; the connection is gone or on its way out.
+  ~Session() override;
+
+  // A text message: one or more commands, one a line. At least ws::kMessagePadding readable bytes
+  // must follow it.
+  void on_message(std::span<char> message);
+  // Commands wait for the outbox to drain or for an answer: read nothing more for now.
+  [[nodiscard]] bool is_paused() const;
+  // The outbox has drained below its mark: goes on with commands that waited.
+  void resume();
+
+  // Ends the conversation from the server's side.
+  void disconnect(std::uint16_t code, std::string_view reason);
+  void disconnect(Disconnect why) { disconnect(why.code, why.reason); }
+  // Ends one subscription from the server's side; false when there is none.
+  bool unsubscribe(std::string_view channel, Unsubscribe why);
+
+  [[nodiscard]] SessionId id() const { return id_; }
+  [[nodiscard]] const std::string& client() const { return client_; }
+  [[nodiscard]] const std::string& user() const { return user_; }
+  [[nodiscard]] bool is_connected() const { return state_ == State::kConnected; }
+
+  // hub::Sink
+  void on_ready(hub::Subscription& subscription) override;
+  void on_event(hub::Subscription& subscription, hub::EventKind kind,
+                const hub::SharedFrame& frame) override;
+  void on_lost(hub::Subscription& subscription) override;
+  // Timer
+  void on_timer(TimePoint now) override;
+
+ private:
+  enum class State : std::uint8_t { kNew, kConnected, kRefused, kEnded };
+
+  // A subscribe command on its way.
+  struct Subscribing {
+    std::uint64_t ticket = 0;  // tells it from a later one for the same channel
+    std::string channel;
+    std::uint32_t id = 0;
+    bool recover = false;
+    Position since;
+    bool positioned = false;
+    bool recoverable = false;
+    bool join_leave = false;
+    bool reject_unrecovered = false;
+    int snapshot_attempts = 0;
+    hub::Attached attached;
+    bool recovered = false;
+    bool was_recovering = false;
+    std::vector<std::uint32_t> unsubscribes;  // ids of commands that wait for it
+    TimePoint received;
+  };
+
+  // What a subscription token brought.
+  struct Granted {
+    std::string info;
+    std::optional<WallTime> expire_at;
+  };
+
+  struct Entry {
+    std::unique_ptr<hub::Subscription> subscription;
+    std::unique_ptr<Subscribing> pending;
+    std::unique_ptr<Granted> granted;
+
+    [[nodiscard]] const std::string& channel() const {
+      return pending ? pending->channel : subscription->channel();
+    }
+  };
+
+  // Commands. (session_commands.cpp)
+  void process(std::string_view lines);
+  void handle_line(std::string_view line);
+  void handle(const Command& command);
+  void handle_pong();
+  void connect(std::uint32_t id, const ConnectCommand& command);
+  void connected(std::uint32_t id, const ConnectionClaims& claims);
+  void publish(std::uint32_t id, const PublishCommand& command);
+  void history(std::uint32_t id, const HistoryCommand& command);
+  void presence(std::uint32_t id, std::string_view channel, bool stats_only);
+  void refresh(std::uint32_t id, const RefreshCommand& command);
+  void sub_refresh(std::uint32_t id, const SubRefreshCommand& command);
+
+  // Subscriptions. (session_subscribe.cpp)
+  void subscribe(std::uint32_t id, const SubscribeCommand& command);
+  std::optional<ErrorReply> check_subscribe(const SubscribeCommand& command,
+                                            const ChannelOptions*& options,
+                                            std::unique_ptr<Granted>& granted);
+  std::optional<ErrorReply> check_token(const SubscribeCommand& command,
+                                        std::unique_ptr<Granted>& granted);
+  void attached(std::uint64_t ticket, std::unique_ptr<hub::Subscription> subscription,
+                const hub::Attached& attached);
+  static std::optional<std::string> cached(const Subscribing& pending,
+                                           const hub::Subscription& subscription);
+  std::string missed(Offset& next, Offset top, const replay::Window& window) const;
+  void ask_snapshot(Entry& entry);
+  void snapshot_taken(std::uint64_t ticket, Result<Snapshot> snapshot);
+  void finish_subscribe(Entry& entry, Offset result_offset, Offset next,
+                        std::string_view publications, std::string_view data);
+  void fail_subscribe(std::uint64_t ticket, const ErrorReply& error);
+  void unsubscribe_command(std::uint32_t id, const UnsubscribeCommand& command);
+  Entry* find_entry(std::string_view channel);
+  Entry* find_ticket(std::uint64_t ticket);
+  void erase_entry(const Entry& entry);
+
+  // Replies.
+  void reply(std::uint32_t id, std::string_view name, std::string_view result);
+  void reply_error(std::uint32_t id, const ErrorReply& error);
+  void emit(std::string_view message);
+  void flush_batch();
+  void answered(TimePoint received, bool exclusive);
+  // A continuation that finds this session again, answers an error by itself, and hands the result
+  // to `then`. An exclusive command's answer may be large: others wait for it.
+  template <class T, class Then>
+  hub::Done<T> when_done(std::uint32_t id, bool exclusive, Then then);
+
+  [[nodiscard]] Asker asker(std::string_view channel);
+  // Checks common to publish, history and presence; answers what is wrong.
+  const ChannelOptions* usable_channel(std::uint32_t id, std::string_view channel);
+  void end();
+  void arm();
+  void check_expiry();
+
+  Environment& environment_;
+  Link& link_;
+  SessionId id_;
+  State state_ = State::kNew;
+  bool in_batch_ = false;
+  bool awaiting_pong_ = false;
+  bool exclusive_ = false;        // a command with a large answer is on its way
+  bool overflowed_ = false;       // an event did not fit: to be closed as slow
+  std::uint16_t in_flight_ = 0;   // commands whose home has not answered
+  std::string client_;
+  std::string user_;
+  std::string info_;
+  std::string batch_;             // replies of the message that is being handled, joined by '\n'
+  std::string waiting_;           // commands that wait while paused
+  std::vector<Entry> entries_;
+  std::uint64_t last_ticket_ = 0;
+  std::optional<WallTime> expire_at_;
+  TimePoint stale_at_;
+  TimePoint ping_at_;
+  TimePoint pong_due_;
+};
+
+}  // namespace trunkline::session

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ws/frame.h"
+
+#include <bit>
+#include <cstring>
+
+namespace trunkline::ws {
+
+namespace {
+
+constexpr std::uint8_t kFinBit = 0x80;
+constexpr std::uint8_t kMaskBit = 0x80;
+
+std::size_t write_header(char* out, Opcode opcode, std::uint64_t payload_bytes,
+                         std::uint8_t mask_bit) {
+  const auto put = [out](std::size_t at, std::uint64_t byte) {
+    out[at] = static_cast<char>(static_cast<std::uint8_t>(byte));
+  };
+  put(0, kFinBit | static_cast<std::uint8_t>(opcode));
+  const std::size_t size = frame_header_size(payload_bytes);
+  if (size == 2) {
+    put(1, mask_bit | payload_bytes);
+    return size;
+  }
+  put(1, mask_bit | (size == 4 ? 126U : 127U));
+  for (std::size_t at = size; at-- > 2;) {
+    put(at, payload_bytes & 0xFFU);
+    payload_bytes >>= 8U;
+  }
+  return size;
+}
+
+}  // namespace
+
+std::size_t write_frame_header(char* out, Opcode opcode, std::uint64_t payload_bytes) {
+  return write_header(out, opcode, payload_bytes, 0);
+}
+
+std::string make_frame(Opcode opcode, std::string_view payload) {
+  std::string frame(frame_header_size(payload.size()), '\0');
+  write_frame_header(frame.data(), opcode, payload.size());
+  frame += payload;
+  return frame;
+}
+
+std::string make_masked_frame(Opcode opcode, std::string_view payload, MaskingKey key) {
+  const std::size_t header = frame_header_size(payload.size());
+  std::string frame(header, '\0');
+  write_header(frame.data(), opcode, payload.size(), kMaskBit);
+  for (const std::uint8_t byte : key) {
+    frame += static_cast<char>(byte);
+  }
+  frame += payload;
+  apply_mask({frame.data() + header + key.size(), payload.size()}, key);
+  return frame;
+}
+
+std::string close_payload(CloseCode code, std::string_view reason) {
+  if (code == kCloseNoStatus) {
+    return {};
+  }
+  std::size_t size = reason.size();
+  if (size > kCloseReasonBytesMax) {
+    size = kCloseReasonBytesMax;
+    while (size > 0 && (static_cast<std::uint8_t>(reason[size]) & 0xC0U) == 0x80U) {
+      --size;  // in the middle of a character
+    }
+  }
+  std::string payload;
+  payload += static_cast<char>(static_cast<std::uint8_t>(code >> 8U));
+  payload += static_cast<char>(static_cast<std::uint8_t>(code & 0xFFU));
+  payload += reason.substr(0, size);
+  return payload;
+}
+
+void apply_mask(std::span<char> data, MaskingKey key, std::uint64_t phase) {
+  std::array<std::uint8_t, 8> pattern{};
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    pattern[i] = key[(phase + i) & 3U];
+  }
+  const auto wide = std::bit_cast<std::uint64_t>(pattern);
+  std::size_t at = 0;
+  for (; at + 8 <= data.size(); at += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, data.data() + at, sizeof word);
+    word ^= wide;
+    std::memcpy(data.data() + at, &word, sizeof word);
+  }
+  for (; at < data.size(); ++at) {
+    data[at] = static_cast<char>(static_cast<std::uint8_t>(data[at]) ^ pattern[at & 7U]);
+  }
+}
+
+}  // namespace trunkline::ws

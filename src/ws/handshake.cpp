@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ws/handshake.h"
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <array>
+
+namespace trunkline::ws {
+
+namespace {
+
+// RFC 6455, section 1.3.
+constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+char lower(char letter) {
+  return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
+}
+
+bool equal_without_case(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+std::string_view trimmed(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t");
+  if (first == std::string_view::npos) {
+    return {};
+  }
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+std::vector<std::string_view> tokens(std::string_view list) {
+  std::vector<std::string_view> found;
+  while (!list.empty()) {
+    const std::size_t comma = list.find(',');
+    found.push_back(trimmed(list.substr(0, comma)));
+    list = comma == std::string_view::npos ? std::string_view{} : list.substr(comma + 1);
+  }
+  return found;
+}
+
+bool has_token(std::string_view list, std::string_view token) {
+  return std::ranges::any_of(tokens(list), [token](std::string_view found) {
+    return equal_without_case(found, token);
+  });
+}
+
+std::string base64(std::string_view bytes) {
+  std::string text(4 * ((bytes.size() + 2) / 3) + 1, '\0');
+  const int size = EVP_EncodeBlock(
+      reinterpret_cast<unsigned char*>(text.data()),
+      reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+  text.resize(static_cast<std::size_t>(size));
+  return text;
+}
+
+// 16 bytes in base64: 22 letters and "==" (section 4.2.1, item 5).
+bool is_valid_key(std::string_view key) {
+  if (key.size() != 24) {
+    return false;
+  }
+  std::array<unsigned char, 18> bytes{};
+  const int size = EVP_DecodeBlock(bytes.data(), reinterpret_cast<const unsigned char*>(key.data()),
+                                   static_cast<int>(key.size()));
+  return size == 18 && key.ends_with("==") && key[21] != '=';
+}
+
+std::unexpected<HandshakeRefusal> refuse(int status, std::string reason) {
+  return std::unexpected(HandshakeRefusal{status, std::move(reason)});
+}
+
+}  // namespace
+
+std::string accept_key(std::string_view key) {
+  const std::string text = std::string(key) + std::string(kGuid);
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha1(), nullptr);
+  return base64({reinterpret_cast<const char*>(digest.data()), size});
+}
+
+std::expected<HandshakeResponse, HandshakeRefusal> accept_handshake(
+    const HandshakeRequest& request, const std::vector<std::string_view>& supported) {
+  if (request.method != "GET") {
+    return refuse(405, "a WebSocket handshake is a GET request");
+  }
+  if (request.http_version < 11) {
+    return refuse(400, "a WebSocket handshake needs HTTP/1.1");
+  }
+  if (request.host.empty()) {
+    return refuse(400, "the Host header is missing");
+  }
+  if (!has_token(request.upgrade, "websocket") || !has_token(request.connection, "upgrade")) {
+    return refuse(426, "this is a WebSocket endpoint: send Upgrade: websocket");
+  }
+  if (trimmed(request.sec_websocket_version) != "13") {
+    return refuse(426, "Sec-WebSocket-Version must be 13");
+  }
+  const std::string_view key = trimmed(request.sec_websocket_key);
+  if (!is_valid_key(key)) {
+    return refuse(400, "Sec-WebSocket-Key must be 16 bytes in base64");
+  }
+  HandshakeResponse response{.accept = accept_key(key), .subprotocol = {}};
+  for (const std::string_view offered : tokens(request.sec_websocket_protocol)) {
+    if (std::ranges::find(supported, offered) != supported.end()) {
+      response.subprotocol = offered;
+      break;
+    }
+  }
+  return response;
+}
+
+std::string make_request(const ClientHandshake& handshake, std::string_view nonce) {
+  std::string request = fmt::format(
+      "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+      "Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n",
+      handshake.target, handshake.host, base64(nonce));
+  if (!handshake.subprotocols.empty()) {
+    request += fmt::format("Sec-WebSocket-Protocol: {}\r\n",
+                           fmt::join(handshake.subprotocols, ", "));
+  }
+  if (!handshake.origin.empty()) {
+    request += fmt::format("Origin: {}\r\n", handshake.origin);
+  }
+  return request + "\r\n";
+}
+
+Result<std::string> check_reply(const ClientHandshake& handshake, std::string_view nonce,
+                                const HandshakeReply& reply) {
+  if (reply.status != 101) {
+    return fail(ErrorCode::kHandshakeRefused,
+                fmt::format("the server answered HTTP status {}", reply.status));
+  }
+  if (!has_token(reply.upgrade, "websocket") || !has_token(reply.connection, "upgrade")) {
+    return fail(ErrorCode::kHandshakeRefused, "the response does not upgrade to websocket");
+  }
+  if (trimmed(reply.sec_websocket_accept) != accept_key(base64(nonce))) {
+    return fail(ErrorCode::kHandshakeRefused, "Sec-WebSocket-Accept does not match the key");
+  }
+  if (!reply.sec_websocket_extensions.empty()) {
+    return fail(ErrorCode::kHandshakeRefused, "the server chose an extension that was not offered");
+  }
+  const std::string_view protocol = trimmed(reply.sec_websocket_protocol);
+  if (!protocol.empty() &&
+      std::ranges::find(handshake.subprotocols, protocol) == handshake.subprotocols.end()) {
+    return fail(ErrorCode::kHandshakeRefused, "the server chose a subprotocol that was not offered");
+  }
+  return std::string(protocol);
+}
+
+}  // namespace trunkline::ws

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the server is for: many subscribers that come and go, or stall, and miss nothing silently.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { Proxy } from './fixture/proxy.mjs';
+import { offsets, range, RawClient } from './fixture/raw_client.mjs';
+import { connected, sdkClient, Watched } from './fixture/sdk_client.mjs';
+import { freshChannel, Server } from './fixture/server.mjs';
+
+const PUBLICATIONS = 5000;
+const PUBLISHERS = 3;
+const SUBSCRIBERS = 20;
+
+// A small generator (mulberry32), so that a failing run can be repeated by its seed.
+function generator(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+describe('fan-out', { concurrency: false }, () => {
+  let server;
+  before(async () => { server = await Server.start({ config: 'load' }); });
+  after(() => server.stop());
+
+  it(`${SUBSCRIBERS} subscribers that come and go see ${PUBLICATIONS} publications of ${PUBLISHERS} publishers once, in order`, async (t) => {
+    const seed = Number(process.env.TRUNKLINE_E2E_SEED ?? Date.now() % 1e6);
+    t.diagnostic(`TRUNKLINE_E2E_SEED=${seed}`);
+    const random = generator(seed);
+    const channel = freshChannel();
+    const lines = [];
+    for (let i = 0; i < SUBSCRIBERS; ++i) {
+      const proxy = await Proxy.start(server);
+      const client = await connected(sdkClient(proxy));
+      const watched = new Watched(client, channel);
+      await watched.ready();
+      lines.push({ proxy, client, watched, away: false });
+    }
+    let changes = 0;
+    // One subscriber leaves (politely or by a reset) or comes back; driven by acknowledged publications.
+    const disturb = () => {
+      const line = lines[Math.floor(random() * lines.length)];
+      changes += 1;
+      if (line.away) {
+        line.proxy.mend();
+        line.client.connect();
+      } else if (random() < 0.5) {
+        line.client.disconnect();
+      } else {
+        line.proxy.cut();
+      }
+      line.away = !line.away;
+    };
+    let next = 0;
+    const publishers = await Promise.all(range(1, PUBLISHERS).map(() => connected(sdkClient(server))));
+    await Promise.all(publishers.map(async (publisher, by) => {
+      while (next < PUBLICATIONS) {
+        await publisher.publish(channel, { n: ++next, by });
+        if (random() < 0.04) disturb();
+      }
+    }));
+    for (const { proxy, client } of lines) {
+      proxy.mend();
+      client.connect();
+    }
+    for (const { watched } of lines) {
+      assert.deepEqual(await watched.offsets(PUBLICATIONS, 30000), range(1, PUBLICATIONS));
+      const resumed = watched.states.items.filter((state) => state.name === 'subscribed').slice(1);
+      assert.ok(resumed.every((state) => state.recovered), 'every return is recovered');
+    }
+    assert.ok(changes > 50, `only ${changes} changes`);
+    for (const { proxy, client } of lines) {
+      client.disconnect();
+      proxy.stop();
+    }
+    for (const publisher of publishers) publisher.disconnect();
+  });
+
+  // Publishes more than the sockets' and the outbox's buffers hold.
+  const flood = async (channel) => {
+    const data = { pad: 'x'.repeat(50000) };
+    for (let i = 0; i < 400; ++i) await server.result('publish', { channel, data });
+  };
+
+  it('a subscriber that stalls catches up from the log without a gap, on the same connection', async () => {
+    const channel = freshChannel();
+    const client = await RawClient.connect(server);
+    await client.ask('subscribe', { channel });
+    client.socket.pause();
+    await flood(channel);
+    client.socket.resume();
+    const seen = offsets(await client.waitPublications(channel, 400, 30000));
+    assert.deepEqual(seen, range(1, 400));
+    client.end();
+  });
+
+  it('a subscriber that stalls for longer than the log reaches is told (2500), never skipped', async () => {
+    const channel = freshChannel('small');
+    const client = await RawClient.connect(server);
+    const { epoch } = await client.ask('subscribe', { channel });
+    client.socket.pause();
+    await flood(channel);
+    client.socket.resume();
+    const told = await client.messages.find((message) => message.push?.unsubscribe, 'unsubscribe push', 30000);
+    assert.deepEqual([told.push.channel, told.push.unsubscribe.code], [channel, 2500]);
+    assert.ok(told.push.unsubscribe.reason.length > 0);
+    const seen = offsets(client.publications(channel));
+    assert.deepEqual(seen, range(1, seen.length));
+    const again = await client.ask('subscribe', { channel, recover: true, epoch, offset: seen.length });
+    assert.deepEqual([again.was_recovering, again.recovered ?? false, again.offset], [true, false, 400]);
+    client.end();
+  });
+
+  it('a stalled subscriber does not hold up another one', async () => {
+    const channel = freshChannel();
+    const stalled = await RawClient.connect(server);
+    const healthy = await RawClient.connect(server);
+    for (const client of [stalled, healthy]) await client.ask('subscribe', { channel });
+    stalled.socket.pause();
+    await flood(channel);
+    assert.deepEqual(offsets(await healthy.waitPublications(channel, 400)), range(1, 400));
+    for (const client of [stalled, healthy]) client.end();
+  });
+});
