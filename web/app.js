@@ -2,7 +2,9 @@
 //
 // The page at `/`: a client on the bare JSON protocol. It checks by itself what it is told: every
 // publication's offset must be the last one plus one. Text reaches the page by textContent only.
+import { byId, clock, element, number, rectangle, setText } from './dom.js';
 import { Link, terminal, words } from './link.js';
+import { metrics } from './metrics.js';
 
 const ROWS_KEPT = 60;
 const RIBBON_CELLS = 80;
@@ -12,31 +14,6 @@ const AWAY_PUBLICATIONS = 12;
 const ROUND_TRIP_CHANNEL = `round-trip-${Math.random()}`;
 
 const backoff = (attempt) => Math.random() * Math.min(20000, 500 * 2 ** attempt);
-const byId = (id) => document.getElementById(id);
-const setText = (node, text) => { if (node.textContent !== text) node.textContent = text; };
-const number = (value) => new Intl.NumberFormat('en-GB').format(value);
-const short = (value) => new Intl.NumberFormat('en-GB',
-  value < 1e5 ? { maximumFractionDigits: 0 } : { notation: 'compact', maximumFractionDigits: 1 }).format(value);
-function bytes(value) {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  const step = Math.min(units.length - 1, value < 1 ? 0 : Math.floor(Math.log10(value) / 3));
-  return `${(value / 1000 ** step).toFixed(step === 0 ? 0 : 1)} ${units[step]}`;
-}
-function clock(time, fraction) {
-  const text = time.toLocaleTimeString('en-GB', { hour12: false });
-  return fraction ? [text, `.${String(time.getMilliseconds()).padStart(3, '0')}`] : text;
-}
-function element(tag, text, attributes = {}) {
-  const node = document.createElement(tag);
-  if (text !== undefined) node.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
-function rectangle(x, y, width, height, kind) {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', 'rect');
-  for (const [name, value] of Object.entries({ x, y, width, height, class: kind })) node.setAttribute(name, value);
-  return node;
-}
 function report(text, level = 'info') {
   const item = element('li', undefined, { 'data-level': level });
   item.append(element('time', clock(new Date())), element('span', text));
@@ -129,6 +106,7 @@ class Watch {
   refused(error) {
     this.turn('refused', `refused: ${words(error.code, error.message)}`);
     report(`${this.name}: ${words(error.code, error.message)}`, 'bad');
+    if (!error.temporary && error.code !== 112) drill.without(this);
     if (error.temporary || error.code === 112) {
       if (error.code === 112) this.epoch = undefined;
       setTimeout(() => watches.has(this.name) && this.subscribe(), backoff(this.attempt++));
@@ -280,6 +258,7 @@ function connect() {
       showState('connected');
       report(`Connected as ${result.client}.`);
       for (const watch of watches.values()) watch.subscribe();
+      measureRoundTrip();
     },
     push(push) {
       const watch = watches.get(push.channel);
@@ -319,6 +298,7 @@ function leave(watch) {
   watch.automatic(false);
   watches.delete(watch.name);
   watch.card.remove();
+  drill.without(watch);
   if (link && link.ready) link.request('unsubscribe', { channel: watch.name }, () => {});
   byId('subscribe-channel').focus();
 }
@@ -326,6 +306,7 @@ function leave(watch) {
 // The drill: away for three seconds while a second connection publishes, then back with recovery.
 const drill = {
   phase: 'idle',
+  parts: new Map(), // watch → {from: its last offset, sent: publications made meanwhile, result}
   turn(phase) {
     this.phase = phase;
     byId('drill').dataset.phase = phase;
@@ -383,16 +364,23 @@ const drill = {
     const part = this.phase === 'returning' && this.parts.get(watch);
     if (!part || part.result) return;
     part.result = result;
-    if ([...this.parts.values()].every((each) => each.result)) this.finish();
+    this.finishWhenAll();
+  },
+  // A channel that was left, or refused, is not waited for.
+  without(watch) {
+    if (this.parts.delete(watch)) this.finishWhenAll();
+  },
+  finishWhenAll() {
+    if (this.phase === 'returning' && [...this.parts.values()].every((each) => each.result)) this.finish();
   },
   finish() {
     const lines = [...this.parts].map(([watch, part]) => this.judge(watch, part));
     const good = lines.every((line) => line.good);
     this.turn(good ? 'done' : 'lost');
     setText(byId('drill-text'), 'What the page found when it came back:');
-    const text = lines.length ? lines.map((line) => line.text).join('\n') : 'No channel with history was being watched, so nothing could be recovered.';
-    setText(byId('drill-verdict'), text);
-    report(text.replaceAll('\n', '; '), good ? 'info' : 'bad');
+    if (lines.length === 0) lines.push({ good: true, text: 'No channel with history was being watched: there was nothing to recover.' });
+    byId('drill-verdict').replaceChildren(...lines.map((line) => element('p', line.text, { 'data-good': String(line.good) })));
+    for (const line of lines) report(line.text, line.good ? 'info' : 'bad');
     showState(byId('connection-state').dataset.state);
   },
   judge(watch, { from, sent, result }) {
@@ -414,49 +402,6 @@ const drill = {
     const good = gaps === 0 && duplicates === 0 && offsets.length === missed;
     const range = offsets.length ? ` (offsets ${offsets[0]} to ${last})` : '';
     return { good, text: `${watch.name}: missed ${missed}, recovered ${offsets.length}, ${gaps || 'no'} gap, ${duplicates || 'no'} duplicate${range}` };
-  },
-};
-
-// The server's own counters, summed over labels.
-const metrics = {
-  async poll() {
-    try {
-      const answer = await fetch('metrics', { cache: 'no-store' });
-      if (!answer.ok) throw new Error(`status ${answer.status}`);
-      this.show(this.parse(await answer.text()), performance.now());
-      setText(byId('metrics-state'), 'from /metrics, each second');
-    } catch (error) {
-      setText(byId('metrics-state'), `/metrics: ${error.message}`);
-    }
-  },
-  parse(text) {
-    const sums = new Map();
-    for (const line of text.split('\n')) {
-      const match = /^(trunkline_[a-z0-9_]+)(?:\{.*\})?\s+(\S+)/.exec(line);
-      if (match) sums.set(match[1], (sums.get(match[1]) || 0) + Number(match[2]));
-    }
-    return sums;
-  },
-  show(sums, now) {
-    const value = (name) => sums.get(`trunkline_${name}`);
-    const put = (id, name, format) => {
-      const amount = value(name);
-      byId(id).dataset.value = amount ?? '';
-      setText(byId(id), amount === undefined ? '–' : format(amount));
-    };
-    put('counter-connections', 'connections', short);
-    put('counter-subscriptions', 'subscriptions', short);
-    put('counter-channels', 'channels', short);
-    put('counter-behind', 'cursors_behind', short);
-    for (const [id, name, format] of [['publications', 'publications_total', short],
-      ['deliveries', 'deliveries_total', short], ['bytes', 'sent_bytes_total', bytes]]) {
-      put(`counter-${id}`, name, format);
-      const before = this.before && this.before.sums.get(`trunkline_${name}`);
-      if (before === undefined || value(name) === undefined) continue;
-      const each = ((value(name) - before) * 1000) / (now - this.before.now);
-      setText(byId(`rate-${id}`), `${format(Math.max(0, Math.round(each)))} a second`);
-    }
-    this.before = { sums, now };
   },
 };
 

@@ -192,14 +192,15 @@ describe('HTTP API', { concurrency: false }, () => {
   });
 
   describe('HTTP', () => {
-    it('a body that is not JSON is refused, and the server goes on', async () => {
+    it('a body that is not JSON is error 107, and the server goes on', async () => {
       const response = await post('/api/publish', { 'X-API-Key': 'test-api-key' }, '{"channel":');
-      assert.equal(response.status, 400);
+      assert.equal(response.status, 200);
+      assert.equal((await response.json()).error.code, 107);
       assert.ok(await server.result('info'));
     });
 
-    it('an unknown method is 404', async () => {
-      assert.equal((await post('/api/dance', { 'X-API-Key': 'test-api-key' }, '{}')).status, 404);
+    it('an unknown method is error 104', async () => {
+      assert.equal((await server.api('dance')).error.code, 104);
     });
 
     it('a connection serves several requests', async () => {

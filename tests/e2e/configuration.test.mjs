@@ -5,13 +5,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { RawClient } from './fixture/raw_client.mjs';
 import { freshChannel, Server } from './fixture/server.mjs';
-import { token } from './fixture/token.mjs';
+import { now, token } from './fixture/token.mjs';
 
 describe('short intervals and small limits', { concurrency: false }, () => {
   let server;
   const clients = [];
-  const connect = async (options) => {
-    const client = await RawClient.connect(server, {}, options);
+  const connect = async (options, body = {}) => {
+    const client = await RawClient.connect(server, body, options);
     clients.push(client);
     return client;
   };
@@ -49,6 +49,31 @@ describe('short intervals and small limits', { concurrency: false }, () => {
   it('a connection that does not authenticate in time is closed with 3502', async () => {
     const client = await RawClient.open(server);
     await client.closedWith(3502);
+  });
+
+  it('a connection whose token expires and is not refreshed is closed with 3005', async () => {
+    const client = await connect({}, { token: token({ sub: 'ann', exp: now() + 1 }) });
+    assert.equal(client.connected.expires, true);
+    assert.ok(client.connected.ttl <= 1);
+    await client.closedWith(3005);
+  });
+
+  it('a connection that refreshes its token stays', async () => {
+    const client = await connect({}, { token: token({ sub: 'ann', exp: now() + 1 }) });
+    const result = await client.ask('refresh', { token: token({ sub: 'ann', exp: now() + 600 }) });
+    assert.equal(result.expires, true);
+    assert.ok(result.ttl > 500 && result.ttl <= 600);
+    await client.messages.count(4, isPing, 'pings beyond the first expiry');
+    assert.ok(await client.ask('unsubscribe', { channel: 'x' }));
+  });
+
+  it('a subscription whose token expires and is not refreshed ends with 2501', async () => {
+    const client = await connect();
+    const channel = `$${freshChannel()}`;
+    const result = await client.ask('subscribe', { channel, token: token({ channel, exp: now() + 1 }) });
+    assert.equal(result.expires, true);
+    const { push } = await client.messages.find((message) => message.push?.unsubscribe, 'unsubscribe push');
+    assert.deepEqual([push.channel, push.unsubscribe.code], [channel, 2501]);
   });
 
   it('one channel above channel_limit is error 106', async () => {

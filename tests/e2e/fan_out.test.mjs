@@ -29,8 +29,8 @@ describe('fan-out', { concurrency: false }, () => {
   after(() => server.stop());
 
   it(`${SUBSCRIBERS} subscribers that come and go see ${PUBLICATIONS} publications of ${PUBLISHERS} publishers once, in order`, async (t) => {
-    const seed = Number(process.env.TRUNKLINE_E2E_SEED ?? Date.now() % 1e6);
-    t.diagnostic(`TRUNKLINE_E2E_SEED=${seed}`);
+    const seed = Number(process.env.E2E_SEED ?? Date.now() % 1e6);
+    t.diagnostic(`E2E_SEED=${seed}`);
     const random = generator(seed);
     const channel = freshChannel();
     const lines = [];

@@ -69,6 +69,12 @@ describe('protocol', { concurrency: false }, () => {
       assert.ok(client.connected.client);
     });
 
+    it('selects the subprotocol centrifuge-json when it is offered, and none otherwise', async () => {
+      const offered = await open({ subprotocols: ['centrifuge-json'] });
+      assert.equal(offered.socket.protocol, 'centrifuge-json');
+      assert.equal((await open()).socket.protocol, '');
+    });
+
     it('without an Origin header passes when no origin is listed', async () => {
       assert.ok((await connect()).connected.client);
     });
@@ -285,12 +291,13 @@ describe('protocol', { concurrency: false }, () => {
       assert.deepEqual(offsets(result.publications), [4, 5]);
     });
 
-    it('of more than 300 publications is not recovered', async () => {
-      const { channel, epoch } = await filled(301);
+    it('of more than 300 publications goes on live behind the reply, each once', async () => {
+      const { channel, epoch } = await filled(500);
       const client = await connect();
-      assert.equal((await client.ask('subscribe', { channel, recover: true, epoch, offset: 0 })).recovered ?? false, false);
-      await client.ask('unsubscribe', { channel });
-      assert.equal((await client.ask('subscribe', { channel, recover: true, epoch, offset: 1 })).publications.length, 300);
+      const { recovered, offset, publications } = await client.ask('subscribe', { channel, recover: true, epoch, offset: 20 });
+      assert.deepEqual([recovered, offset, publications.length], [true, 20, 300]);
+      const rest = await client.waitPublications(channel, 180);
+      assert.deepEqual(offsets([...publications, ...rest]), range(21, 500));
     });
 
     it('beyond the top is not recovered', async () => {

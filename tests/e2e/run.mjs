@@ -18,7 +18,7 @@ if (!values.binary) {
   console.error('run.mjs: --binary PATH is missing');
   process.exit(2);
 }
-process.env.TRUNKLINE_BINARY = resolve(values.binary);
+process.env.E2E_BINARY = resolve(values.binary);
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const files = readdirSync(folder)
