@@ -86,8 +86,10 @@ void HubShard::attach(Attach request, TimePoint now) {
                         .done = {}};
   message.done = [this, request = std::move(request)](Result<Attached> attached) mutable {
     Sink* sink = attached.has_value() ? request.sink() : nullptr;
-    std::unique_ptr<Subscription> subscription =
-        feeds_.finish(request.channel, sink, std::move(request.member.client));
+    // Only a member has to be named when it leaves; a name costs every subscription memory.
+    const bool is_member = request.settings.presence || request.settings.join_leave;
+    std::unique_ptr<Subscription> subscription = feeds_.finish(
+        request.channel, sink, is_member ? std::move(request.member.client) : std::string{});
     if (subscription) {
       request.take(std::move(subscription), *attached);
     }

@@ -53,13 +53,13 @@ std::string_view Subscription::peek(std::size_t bytes_max) {
   return window().run(next_, bytes_max).bytes;
 }
 
-std::string_view Subscription::taken(std::size_t bytes) {
+outbox::Source::Taken Subscription::taken(std::size_t bytes) {
   const replay::Settled settled = window().settle(next_, bytes);
   TRUNKLINE_ASSERT(settled.next >= next_);
   feeds_.stats_.deliveries += settled.next.value - next_.value;
   feeds_.stats_.delivered_bytes += bytes + settled.remainder.size();
   next_ = settled.next;
-  return settled.remainder;
+  return {.rest = settled.remainder, .more = next_ <= window().head()};
 }
 
 std::string_view Subscription::read() {

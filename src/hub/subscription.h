@@ -66,7 +66,7 @@ class Subscription final : public outbox::Source, public ListHook<LostHook> {
 
   // outbox::Source: wire frames, for a connection.
   std::string_view peek(std::size_t bytes_max) override;
-  std::string_view taken(std::size_t bytes) override;
+  Taken taken(std::size_t bytes) override;
 
   // One publication after another, for a subscriber inside the process: the body (a publication
   // as JSON), empty when there is nothing more for now.

@@ -134,6 +134,7 @@ bool Connection::on_ping(std::string_view payload) {
 }
 
 bool Connection::on_pong(std::string_view /*payload*/) {
+  session_->on_native_pong();
   return true;
 }
 

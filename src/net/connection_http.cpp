@@ -42,6 +42,18 @@ std::string serialize(const HttpResponse& response, bool keep_alive, bool with_b
   return text;
 }
 
+// Whether one of the query's parameters is this one.
+bool has_parameter(std::string_view query, std::string_view parameter) {
+  while (!query.empty()) {
+    const std::size_t end = query.find('&');
+    if (query.substr(0, end) == parameter) {
+      return true;
+    }
+    query = end == std::string_view::npos ? std::string_view{} : query.substr(end + 1);
+  }
+  return false;
+}
+
 HttpResponse plain(unsigned status, std::string text) {
   return {.status = status,
           .content_type = "text/plain",
@@ -91,7 +103,7 @@ void Connection::handle_request() {
   const std::size_t question = target.find('?');
   const std::string_view path = target.substr(0, question);
   if (path == kWebSocketPath) {
-    upgrade();
+    upgrade(question == std::string_view::npos ? "" : target.substr(question + 1));
     return;
   }
   HttpRequest request{
@@ -176,9 +188,14 @@ void Connection::refuse_upgrade(unsigned status, std::string reason) {
   respond(std::move(response));
 }
 
-void Connection::upgrade() {
+void Connection::upgrade(std::string_view query) {
   const auto& message = http_->parser->get();
   const auto field = [&message](http::field name) { return view(message[name]); };
+  if (has_parameter(query, "cf_protocol=protobuf") || has_parameter(query, "format=protobuf")) {
+    refuse_upgrade(400, "the Protobuf format is not spoken here yet; connect without it for JSON");
+    return;
+  }
+  native_pings_ = has_parameter(query, "cf_ws_frame_ping_pong=true");
   const std::string_view origin = field(http::field::origin);
   if (!is_origin_allowed(origin, field(http::field::host))) {
     refuse_upgrade(403, fmt::format("origin '{}' is not in client.allowed_origins", origin));
@@ -195,6 +212,13 @@ void Connection::upgrade() {
       .sec_websocket_protocol = field(http::field::sec_websocket_protocol)};
   const auto response =
       ws::accept_handshake(request, {kSubprotocols.begin(), kSubprotocols.end()});
+  const std::string_view offered = request.sec_websocket_protocol;
+  if (response.has_value() && response->subprotocol.empty() &&
+      offered.find("centrifuge-protobuf") != std::string_view::npos) {
+    // Without a subprotocol in the answer the client would read JSON as Protobuf.
+    refuse_upgrade(400, "the Protobuf format is not spoken here yet; offer centrifuge-json");
+    return;
+  }
   if (!response.has_value()) {
     refuse_upgrade(static_cast<unsigned>(response.error().status), response.error().reason);
     return;

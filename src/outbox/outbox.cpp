@@ -85,6 +85,14 @@ void Outbox::set_rest(std::string_view rest) {
   rest_written_ = 0;
 }
 
+// An empty queue gives its block back: most connections are idle most of the time.
+void Outbox::pop(Ring<std::string>& queue) {
+  queue.pop_front();
+  if (queue.empty()) {
+    queue.clear();
+  }
+}
+
 void Outbox::take(const Plan& plan, std::size_t index, std::size_t bytes) {
   const std::string_view span = plan.spans_[index];
   const bool whole = bytes == span.size();
@@ -101,7 +109,7 @@ void Outbox::take(const Plan& plan, std::size_t index, std::size_t bytes) {
         set_rest(span.substr(bytes));
       }
       control_bytes_ -= span.size();
-      control_.pop_front();
+      pop(control_);
       break;
     case Plan::Part::kData:
       // An item may be several frames; what is left of it goes first all the same, so that no
@@ -110,17 +118,18 @@ void Outbox::take(const Plan& plan, std::size_t index, std::size_t bytes) {
         set_rest(span.substr(bytes));
       }
       data_bytes_ -= span.size();
-      data_.pop_front();
+      pop(data_);
       break;
     case Plan::Part::kSource: {
       Source& source = *plan.sources_[index];
-      const std::string_view rest = source.taken(bytes);
-      if (!rest.empty()) {
-        set_rest(rest);
+      const Source::Taken taken = source.taken(bytes);
+      if (!taken.rest.empty()) {
+        set_rest(taken.rest);
       }
-      // To the end of the line: sources take turns.
       source.unlink();
-      sources_.push_back(source);
+      if (taken.more) {
+        sources_.push_back(source);  // to the end of the line: sources take turns
+      }
       break;
     }
     case Plan::Part::kClose:

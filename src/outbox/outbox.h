@@ -136,6 +136,7 @@ class Outbox {
   void take(const Plan& plan, std::size_t index, std::size_t bytes);
   void note_progress(std::size_t bytes, bool all, TimePoint now);
   void set_rest(std::string_view rest);
+  static void pop(Ring<std::string>& queue);
 
   const OutboxOptions& options_;
   std::string rest_;  // of a frame that was written in part; always first

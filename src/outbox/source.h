@@ -21,9 +21,13 @@ class Source : public ListHook<Source> {
   // is owed now. Valid until taken() or the end of the turn.
   virtual std::string_view peek(std::size_t bytes_max) = 0;
 
-  // The first `bytes` of what peek() returned were written. Returns the rest of the frame that was
-  // written in part (the outbox copies it and sends it first); frames not begun stay owed.
-  virtual std::string_view taken(std::size_t bytes) = 0;
+  // What follows once some bytes were written.
+  struct Taken {
+    std::string_view rest;  // of the frame that was written in part: the outbox copies it
+    bool more = false;      // something is owed still, apart from that rest
+  };
+  // The first `bytes` of what peek() returned were written; frames not begun stay owed.
+  virtual Taken taken(std::size_t bytes) = 0;
 };
 
 }  // namespace trunkline::outbox

@@ -17,7 +17,7 @@ const SegmentRef& Window::segment_of(const Record& record) const {
       return segments_[i];
     }
   }
-  TRUNKLINE_ASSERT(!"a record's segment is in its window");
+  assert_failed("a record's segment is in its window", __FILE__, __LINE__);
 }
 
 std::string_view Window::frame(Offset offset) const {
@@ -65,6 +65,10 @@ Run Window::run(Offset next, std::size_t bytes_max) const {
 Settled Window::settle(Offset next, std::size_t taken) const {
   if (taken == 0) {
     return Settled{next, {}};
+  }
+  // Most often the whole of what run() gave was taken.
+  if (next == cached_next_ && taken == cached_.bytes.size()) {
+    return Settled{cached_.next, {}};
   }
   const std::uint64_t position = record(next).begin + taken;
   // The last record that begins before `position`: the one whose bytes were taken last.

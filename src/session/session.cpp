@@ -5,6 +5,7 @@
 #include "core/probe.h"
 #include "session/json.h"
 #include "session/json_codec.h"
+#include "ws/frame.h"
 
 #include <algorithm>
 #include <utility>
@@ -217,7 +218,9 @@ void Session::on_timer(TimePoint now) {
   }
   if (now >= ping_at_) {
     // A ping that finds no room waits behind others: the next one is due soon enough.
-    if (link_.outbox().push_control(text_frame("{}")) == outbox::Verdict::kAccepted) {
+    std::string ping = link_.wants_native_pings() ? ws::make_frame(ws::Opcode::kPing, {})
+                                                  : text_frame("{}");
+    if (link_.outbox().push_control(std::move(ping)) == outbox::Verdict::kAccepted) {
       awaiting_pong_ = true;
       pong_due_ = now + environment_.options.client.pong_timeout;
       link_.want_flush();

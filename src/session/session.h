@@ -50,6 +50,8 @@ class Link {
   // Begins the closing handshake with what is queued sent first. Session::on_closed follows later,
   // never from inside.
   virtual void close(std::uint16_t code, std::string_view reason) = 0;
+  // Whether the client asked for WebSocket's own pings rather than the protocol's.
+  [[nodiscard]] virtual bool wants_native_pings() const { return false; }
 };
 
 // What the sessions of one shard share. The caller keeps `now` at the time of the event that is
@@ -80,6 +82,8 @@ class Session final : public hub::Sink, public Timer {
   // A text message: one or more commands, one a line. At least ws::kMessagePadding readable bytes
   // must follow it.
   void on_message(std::span<char> message);
+  // A Pong frame, the answer to a native ping.
+  void on_native_pong();
   // Commands wait for the outbox to drain or for an answer: read nothing more for now.
   [[nodiscard]] bool is_paused() const;
   // The outbox has drained below its mark: goes on with commands that waited.

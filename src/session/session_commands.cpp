@@ -154,6 +154,13 @@ void Session::handle(const Command& command) {
   std::visit(Visitor{*this, command.id}, command.body);
 }
 
+void Session::on_native_pong() {
+  // Unsolicited ones are allowed (RFC 6455, section 5.5.3).
+  if (awaiting_pong_ && link_.wants_native_pings()) {
+    handle_pong();
+  }
+}
+
 void Session::handle_pong() {
   if (!awaiting_pong_) {
     environment_.log(fmt::format("client {}: a pong without a ping", client_));
@@ -224,9 +231,11 @@ void Session::connected(std::uint32_t id, const ConnectionClaims& claims) {
     const auto half = static_cast<std::uint64_t>(options.ping_interval.count()) / 2;
     ping_at_ = now.monotonic +
                Duration(static_cast<Duration::rep>(half + environment_.random.below(half + 1)));
-    json.member("ping").number(static_cast<std::uint64_t>(std::max<std::int64_t>(
-        1, std::chrono::ceil<std::chrono::seconds>(options.ping_interval).count())));
-    json.member("pong").raw("true");
+    if (!link_.wants_native_pings()) {
+      json.member("ping").number(static_cast<std::uint64_t>(std::max<std::int64_t>(
+          1, std::chrono::ceil<std::chrono::seconds>(options.ping_interval).count())));
+      json.member("pong").raw("true");
+    }
   }
   if (options.connect_include_server_time) {
     json.member("time").number(

@@ -27,15 +27,15 @@ class Cursor : public Source {
     return run_;
   }
 
-  std::string_view taken(std::size_t bytes) override {
+  Taken taken(std::size_t bytes) override {
     while (bytes > 0) {
       const std::string& frame = frames_[next_++];
       if (bytes < frame.size()) {
-        return std::string_view(frame).substr(bytes);
+        return {std::string_view(frame).substr(bytes), next_ < frames_.size()};
       }
       bytes -= frame.size();
     }
-    return {};
+    return {{}, next_ < frames_.size()};
   }
 
   [[nodiscard]] std::size_t next() const { return next_; }
