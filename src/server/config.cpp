@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <limits>
@@ -96,8 +95,8 @@ void read_channel(ConfigSection& section, session::ChannelRules& out) {
     std::string name;
     options.read("name", name);
     if (!is_namespace_name(name)) {
-      options.refuse("name", fmt::format("'{}' is not a name: at least two of a-z A-Z 0-9 - _",
-                                         name));
+      options.refuse("name",
+                     fmt::format("'{}' is not a name: at least two of a-z A-Z 0-9 - _", name));
     }
     session::ChannelOptions read;
     read_channel_options(options, read);
@@ -111,9 +110,13 @@ void read_token(ConfigSection& section, TokenConfig& out) {
   section.read("hmac_secret_key", out.hmac_secret_key);
   section.read("rsa_public_key", out.rsa_public_key);
   section.read("ecdsa_public_key", out.ecdsa_public_key);
+  section.read("eddsa_public_key", out.eddsa_public_key);
   section.read("audience", out.audience);
   section.read("issuer", out.issuer);
   section.read("user_id_claim", out.user_id_claim);
+  if (out.user_id_claim.empty()) {
+    out.user_id_claim = TokenConfig{}.user_id_claim;
+  }
 }
 
 void read_client(ConfigSection& section, ServerConfig& config) {
@@ -185,44 +188,6 @@ void read_root(ConfigSection& root, ServerConfig& config) {
 
 }  // namespace
 
-Result<Duration> parse_duration(std::string_view text) {
-  static constexpr std::pair<std::string_view, std::int64_t> kUnits[] = {
-      {"ns", 1},         {"us", 1'000},         {"µs", 1'000},         {"ms", 1'000'000},
-      {"s", 1'000'000'000}, {"m", 60'000'000'000}, {"h", 3'600'000'000'000}};
-  const auto refuse = [text] {
-    return fail(ErrorCode::kConfig,
-                fmt::format("\"{}\" is not a duration such as \"300s\", \"1h30m\" or \"250ms\"",
-                            text));
-  };
-  if (text == "0") {
-    return Duration{0};
-  }
-  double sum = 0;
-  std::string_view left = text;
-  while (!left.empty()) {
-    const std::size_t digits = std::min(left.find_first_not_of("0123456789."), left.size());
-    const std::string token(left.substr(0, digits));
-    char* end = nullptr;
-    const double number = std::strtod(token.c_str(), &end);
-    if (digits == 0 || end != token.c_str() + token.size()) {
-      return refuse();
-    }
-    left.remove_prefix(digits);
-    const std::size_t letters = std::min(left.find_first_of("0123456789."), left.size());
-    const auto* unit = std::ranges::find(kUnits, left.substr(0, letters),
-                                         &std::pair<std::string_view, std::int64_t>::first);
-    if (unit == std::end(kUnits)) {
-      return refuse();
-    }
-    sum += number * static_cast<double>(unit->second);
-    left.remove_prefix(letters);
-  }
-  if (text.empty() || sum > 9.2e18) {
-    return refuse();
-  }
-  return Duration(static_cast<Duration::rep>(sum));
-}
-
 Result<LoadedConfig> load_config(std::string_view text, ConfigFormat format,
                                  const std::string& source,
                                  const EnvironmentVariables& environment) {
@@ -230,8 +195,11 @@ Result<LoadedConfig> load_config(std::string_view text, ConfigFormat format,
   if (!tree.has_value()) {
     return std::unexpected(tree.error());
   }
-  ConfigFindings findings{.source = source, .error = {}, .warnings = {}};
-  apply_environment(*tree, environment);
+  EnvironmentEffects effects = apply_environment(*tree, environment);
+  ConfigFindings findings{.source = source,
+                          .origins = std::move(effects.origins),
+                          .error = {},
+                          .warnings = std::move(effects.warnings)};
   LoadedConfig loaded;
   {
     ConfigSection root(std::move(*tree), "", findings);

@@ -23,6 +23,7 @@ struct TokenConfig {
   std::string hmac_secret_key;
   std::string rsa_public_key;    // PEM
   std::string ecdsa_public_key;  // PEM
+  std::string eddsa_public_key;  // PEM, Ed25519; ours
   std::string audience;          // empty: any
   std::string issuer;            // empty: any
   std::string user_id_claim = "sub";
@@ -39,14 +40,14 @@ struct ServerConfig {
   session::ClientOptions client;
   session::ChannelRules channel;
   TokenConfig token;
-  TokenConfig subscription_token;            // that of `token` unless it is configured apart
-  std::string address = "127.0.0.1";         // http_server.address
-  std::uint16_t port = 8000;                 // http_server.port
+  TokenConfig subscription_token;     // that of `token` unless it is configured apart
+  std::string address = "127.0.0.1";  // http_server.address
+  std::uint16_t port = 8000;          // http_server.port
   HttpApiConfig http_api;
   std::string log_level = "info";
   std::size_t message_size_limit = 64UL * 1024;  // websocket.message_size_limit, bytes
   Duration shutdown_timeout = std::chrono::seconds(30);
-  unsigned shards = 0;                           // trunkline.shards; 0: one a core
+  unsigned shards = 0;                                 // trunkline.shards; 0: one a core
   std::size_t replay_bytes_max = 256UL * 1024 * 1024;  // trunkline.replay_bytes_max, all logs
 };
 

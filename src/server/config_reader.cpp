@@ -2,9 +2,11 @@
 #include "server/config_reader.h"
 
 #include "server/config.h"
+#include "server/config_tree.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -12,37 +14,97 @@ namespace trunkline::server {
 
 namespace {
 
-// YAML and environment values come as text: what looks like the wanted type is it.
 std::optional<std::int64_t> as_integer(const nlohmann::json& value) {
+  if (value.is_number_unsigned()) {
+    const auto number = value.get<std::uint64_t>();
+    return std::in_range<std::int64_t>(number) ? std::optional(static_cast<std::int64_t>(number))
+                                               : std::nullopt;
+  }
   if (value.is_number_integer()) {
     return value.get<std::int64_t>();
   }
-  if (value.is_string()) {
-    const auto& text = value.get_ref<const std::string&>();
+  if (const auto text = untyped_text(value)) {
     std::int64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error == std::errc{} && end == text.data() + text.size() && !text.empty()) {
+    const char* const last = text->data() + text->size();
+    const auto [end, error] = std::from_chars(text->data(), last, number);
+    if (error == std::errc{} && end == last) {
       return number;
     }
   }
   return std::nullopt;
 }
 
+// YAML's spellings, and the 1 and 0 that are usual in the environment.
 std::optional<bool> as_bool(const nlohmann::json& value) {
   if (value.is_boolean()) {
     return value.get<bool>();
   }
-  if (value.is_string() && (value == "true" || value == "false")) {
-    return value == "true";
+  const auto text = untyped_text(value);
+  if (text == "true" || text == "True" || text == "TRUE" || text == "1") {
+    return true;
+  }
+  if (text == "false" || text == "False" || text == "FALSE" || text == "0") {
+    return false;
   }
   return std::nullopt;
 }
 
+std::optional<std::string> as_text(const nlohmann::json& value) {
+  return value.is_string() ? std::optional(value.get<std::string>()) : untyped_text(value);
+}
+
+// A value for a message. The environment and YAML may hold bytes that are no UTF-8.
+std::string describe(const nlohmann::json& value) {
+  const auto text = untyped_text(value);
+  return (text.has_value() ? nlohmann::json(*text) : value)
+      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::vector<std::string> words_of(std::string_view text) {
+  std::vector<std::string> words;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find(' ', at), text.size());
+    if (end > at) {
+      words.emplace_back(text.substr(at, end - at));
+    }
+    at = end + 1;
+  }
+  return words;
+}
+
+// A list of strings; without a type (the environment) as a JSON array or as words.
+std::optional<std::vector<std::string>> as_words(const nlohmann::json& value) {
+  if (const auto text = untyped_text(value)) {
+    if (!text->starts_with('[')) {
+      return words_of(*text);
+    }
+    const nlohmann::json parsed = nlohmann::json::parse(*text, nullptr, false);
+    return parsed.is_array() ? as_words(parsed) : std::nullopt;
+  }
+  if (!value.is_array()) {
+    return std::nullopt;
+  }
+  std::vector<std::string> words;
+  for (const nlohmann::json& element : value) {
+    std::optional<std::string> word = as_text(element);
+    if (!word.has_value()) {
+      return std::nullopt;
+    }
+    words.push_back(std::move(*word));
+  }
+  return words;
+}
+
 }  // namespace
+
+std::string ConfigFindings::origin(const std::string& key) const {
+  const auto found = origins.find(key);
+  return found == origins.end() ? source : fmt::format("environment variable {}", found->second);
+}
 
 void ConfigFindings::refuse(const std::string& key, const std::string& reason) {
   if (!error.has_value()) {
-    error = Error{ErrorCode::kConfig, fmt::format("{}: {}: {}", source, key, reason)};
+    error = Error{ErrorCode::kConfig, fmt::format("{}: {}: {}", origin(key), key, reason)};
   }
 }
 
@@ -60,7 +122,7 @@ ConfigSection::ConfigSection(nlohmann::json value, std::string path, ConfigFindi
 ConfigSection::~ConfigSection() {
   for (const auto& [name, value] : value_.items()) {
     findings_.warnings.push_back(
-        fmt::format("{}: unknown option '{}' is ignored", findings_.source, key(name)));
+        fmt::format("{}: unknown option '{}' is ignored", findings_.origin(key(name)), key(name)));
   }
 }
 
@@ -87,17 +149,19 @@ void ConfigSection::read(const char* name, bool& out) {
     if (const auto flag = as_bool(*value)) {
       out = *flag;
     } else {
-      refuse(name, fmt::format("{} is not true or false", value->dump()));
+      refuse(name, fmt::format("{} is not true or false", describe(*value)));
     }
   }
 }
 
 void ConfigSection::read(const char* name, std::string& out) {
   if (const auto value = take(name)) {
-    if (value->is_string()) {
-      out = value->get<std::string>();
+    if (auto text = as_text(*value)) {
+      out = std::move(*text);
     } else {
-      refuse(name, fmt::format("{} is not a string", value->dump()));
+      // Not the value: it may be a secret.
+      refuse(name, fmt::format("must be a string, not {} {}", value->is_array() ? "an" : "a",
+                               value->type_name()));
     }
   }
 }
@@ -107,11 +171,13 @@ void ConfigSection::read(const char* name, Duration& out) {
   if (!value.has_value()) {
     return;
   }
-  if (!value->is_string()) {
-    refuse(name, fmt::format("{} is not a duration such as \"300s\" or \"1h30m\"", value->dump()));
+  const auto text = as_text(*value);
+  if (!text.has_value()) {
+    refuse(name,
+           fmt::format("{} is not a duration such as \"300s\" or \"1h30m\"", describe(*value)));
     return;
   }
-  const Result<Duration> duration = parse_duration(value->get_ref<const std::string&>());
+  const Result<Duration> duration = parse_duration(*text);
   if (duration.has_value()) {
     out = *duration;
   } else {
@@ -120,33 +186,12 @@ void ConfigSection::read(const char* name, Duration& out) {
 }
 
 void ConfigSection::read(const char* name, std::vector<std::string>& out) {
-  const auto value = take(name);
-  if (!value.has_value()) {
-    return;
-  }
-  // From the environment a list comes as words.
-  if (value->is_string()) {
-    out.clear();
-    const auto& text = value->get_ref<const std::string&>();
-    for (std::size_t at = 0; at < text.size();) {
-      const std::size_t end = std::min(text.find(' ', at), text.size());
-      if (end > at) {
-        out.push_back(text.substr(at, end - at));
-      }
-      at = end + 1;
+  if (const auto value = take(name)) {
+    if (auto words = as_words(*value)) {
+      out = std::move(*words);
+    } else {
+      refuse(name, "must be a list of strings");
     }
-    return;
-  }
-  std::vector<std::string> list;
-  bool good = value->is_array();
-  for (const auto& element : *value) {
-    good = good && element.is_string();
-    list.push_back(element.is_string() ? element.get<std::string>() : "");
-  }
-  if (good) {
-    out = std::move(list);
-  } else {
-    refuse(name, "must be a list of strings");
   }
 }
 
@@ -158,32 +203,32 @@ bool ConfigSection::read_integer(const char* name, std::int64_t& out, std::int64
   }
   const auto number = as_integer(*value);
   if (!number.has_value() || *number < min || *number > max) {
-    refuse(name, fmt::format("{} is not an integer from {} to {}", value->dump(), min, max));
+    refuse(name, fmt::format("{} is not an integer from {} to {}", describe(*value), min, max));
     return false;
   }
   out = *number;
   return true;
 }
 
-void ConfigSection::section(const char* name,
-                            const std::function<void(ConfigSection&)>& reader) {
+void ConfigSection::section(const char* name, const std::function<void(ConfigSection&)>& reader) {
   ConfigSection inner(take(name).value_or(nlohmann::json::object()), key(name), findings_);
   reader(inner);
 }
 
 void ConfigSection::list(const char* name, const std::function<void(ConfigSection&)>& reader) {
-  auto value = take(name);
+  const auto value = take(name);
   if (!value.has_value()) {
     return;
-  }
-  if (value->is_string()) {
-    *value = nlohmann::json::parse(value->get<std::string>(), nullptr, false);
   }
   if (!value->is_array()) {
     refuse(name, "must be a list of objects");
     return;
   }
   for (std::size_t i = 0; i < value->size(); ++i) {
+    if ((*value)[i].is_null()) {
+      refuse(fmt::format("{}[{}]", name, i), "must be an object with options");
+      return;
+    }
     ConfigSection inner((*value)[i], fmt::format("{}[{}]", key(name), i), findings_);
     reader(inner);
   }

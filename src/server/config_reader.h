@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,10 +23,13 @@ namespace trunkline::server {
 // What all sections of one configuration share.
 struct ConfigFindings {
   std::string source;
+  std::map<std::string, std::string, std::less<>> origins;  // key: the environment variable
   std::optional<Error> error;
   std::vector<std::string> warnings;
 
-  // Notes the first error: "<source>: <key>: <reason>".
+  // Where the option comes from: the source, or the environment variable.
+  [[nodiscard]] std::string origin(const std::string& key) const;
+  // Notes the first error: "<origin>: <key>: <reason>".
   void refuse(const std::string& key, const std::string& reason);
 };
 
@@ -43,6 +47,7 @@ class ConfigSection {
   void read(const char* name, std::string& out);
   void read(const char* name, Duration& out);
   void read(const char* name, std::vector<std::string>& out);
+
   // An integer from `min` to `max`.
   template <class Integer>
   void read(const char* name, Integer& out, std::int64_t min, std::int64_t max) {
@@ -51,13 +56,13 @@ class ConfigSection {
       out = static_cast<Integer>(value);
     }
   }
+
   void section(const char* name, const std::function<void(ConfigSection&)>& reader);
   // A list of objects.
   void list(const char* name, const std::function<void(ConfigSection&)>& reader);
 
   [[nodiscard]] std::string key(std::string_view name) const;
   void refuse(std::string_view name, const std::string& reason);
-  void warn(const std::string& warning) { findings_.warnings.push_back(warning); }
 
  private:
   std::optional<nlohmann::json> take(const char* name);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// JSON Web Tokens (RFC 7519) with OpenSSL's signatures. Debian's libjwt lacks EdDSA and leaves the
-// choice of algorithm to the token; cpp-jwt throws on bad input. What is left of a library's work
-// is the claims, which are the protocol's own.
+// JSON Web Tokens (RFC 7519) with OpenSSL's signatures. Debian 12's libjwt (1.10) and cpp-jwt (1.4)
+// both lack EdDSA, and cpp-jwt reads the clock itself and throws on bad input.
 #pragma once
 
 #include "server/config.h"
@@ -15,13 +14,16 @@
 namespace trunkline::server {
 
 // HS256/384/512 with the HMAC secret, RS256/384/512 with the RSA key, ES256/384/512 with the ECDSA
-// key; a token's algorithm must belong to a key that is configured. Immutable after construction.
+// key on the algorithm's curve, EdDSA with the Ed25519 key; a token's algorithm must belong to a
+// key that is configured. A claim of the wrong type, or one that is there twice, makes the token
+// invalid; it is never taken for absent. Immutable after construction. Thread: any.
 class Jwt final : public session::Authenticator {
  public:
   Jwt(const TokenConfig& connection, const TokenConfig& subscription);
   ~Jwt() override;
 
-  // kConfig when a configured key cannot be read.
+  // kConfig, with the option, when a configured key cannot be read or is of another kind. Such a
+  // key verifies nothing.
   [[nodiscard]] Result<void> check_keys() const;
 
   [[nodiscard]] Result<session::ConnectionClaims> verify_connection(std::string_view token,

@@ -49,7 +49,7 @@ void LocalSubscriber::begin(std::string channel, hub::ChannelSettings settings) 
   place_.all.insert(shared_from_this());
   {
     const std::lock_guard lock(state_->mutex);
-    state_->wake = [this, &runtime = place_.runtime, shard = place_.shard.self(),
+    state_->wake = [&runtime = place_.runtime, shard = place_.shard.self(),
                     weak = weak_from_this()] {
       runtime.post(shard, [weak](net::Shard& /*shard*/) {
         if (const auto self = weak.lock()) {
