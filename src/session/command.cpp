@@ -76,6 +76,15 @@ bool well_formed_scalar(std::string_view token) {
           has_valid_escapes(token));
 }
 
+// Takes a scalar, checked. A string has to be consumed: one that is passed over may be followed by
+// a colon, as though it were a key.
+std::optional<std::string_view> take_scalar(od::value& value) {
+  const std::string_view token = trimmed(value.raw_json_token());
+  const bool consumed =
+      !token.starts_with('"') || value.get_raw_json_string().error() == simdjson::SUCCESS;
+  return consumed && well_formed_scalar(token) ? std::optional(token) : std::nullopt;
+}
+
 // Reads the value to its end. simdjson's first stage has already refused control characters and
 // bad UTF-8; its second looks only at what is asked for, so everything is asked for here.
 bool well_formed(od::value value, int depth) {
@@ -89,7 +98,7 @@ bool well_formed(od::value value, int depth) {
   if (type == od::json_type::array) {
     return well_formed_array(value, depth);
   }
-  return well_formed_scalar(trimmed(value.raw_json_token()));
+  return take_scalar(value).has_value();
 }
 
 // Fields of one object, read as their names come. A value of the wrong type is an error.
@@ -106,8 +115,9 @@ class Fields {
   bool raw(od::document& document, std::string_view& out) {
     const std::string_view token = value_.raw_json_token();
     if (!token.starts_with('{') && !token.starts_with('[')) {
-      out = trimmed(token);
-      return well_formed_scalar(out);
+      const std::optional<std::string_view> scalar = take_scalar(value_);
+      out = scalar.value_or(std::string_view{});
+      return scalar.has_value();
     }
     const char* begin = token.data();
     if (!well_formed(value_, 0)) {

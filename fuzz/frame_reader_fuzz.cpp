@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Frames from anywhere: the reader must neither crash nor hand out what breaks its contract, and it
+// must not matter how the bytes were cut into reads. The first byte chooses role and limit, the
+// second how the bytes are cut.
+#include "ws/frame_reader.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+namespace {
+
+using trunkline::ErrorCode;
+namespace ws = trunkline::ws;
+
+void require(bool condition) {
+  if (!condition) {
+    std::abort();
+  }
+}
+
+// Everything that was handed out, as text.
+class Recorder final : public ws::MessageHandler {
+ public:
+  explicit Recorder(std::size_t limit) : limit_(limit) {}
+
+  bool on_text(std::span<char> message) override {
+    require(simdjson::validate_utf8(message.data(), message.size()));
+    return note('t', {message.data(), message.size()}, limit_);
+  }
+  bool on_binary(std::span<char> message) override {
+    return note('b', {message.data(), message.size()}, limit_);
+  }
+  bool on_ping(std::string_view payload) override { return note('p', payload, 125); }
+  bool on_pong(std::string_view payload) override { return note('o', payload, 125); }
+  bool on_close(ws::CloseCode code, std::string_view reason) override {
+    require(code == ws::kCloseNoStatus || ws::may_be_sent(code));
+    note('c', reason, ws::kCloseReasonBytesMax);
+    closed = true;
+    return false;
+  }
+
+  std::string events;
+  bool closed = false;
+
+ private:
+  bool note(char kind, std::string_view payload, std::size_t bytes_max) {
+    require(!closed && payload.size() <= bytes_max);
+    events += kind;
+    events += std::to_string(payload.size());
+    events += payload;
+    return true;
+  }
+
+  const std::size_t limit_;
+};
+
+struct Outcome {
+  std::string events;
+  int error = 0;
+};
+
+Outcome read(ws::Role role, std::size_t limit, std::span<const std::uint8_t> bytes,
+             std::size_t piece) {
+  ws::FrameReader reader(role, {.message_bytes_max = limit});
+  Recorder recorder(limit);
+  Outcome outcome;
+  while (!bytes.empty()) {
+    const auto part = bytes.first(std::min(piece, bytes.size()));
+    bytes = bytes.subspan(part.size());
+    // A buffer of just this piece and its padding, so that an overrun is seen.
+    std::vector<char> buffer(part.begin(), part.end());
+    buffer.resize(part.size() + ws::kMessagePadding);
+    const auto result = reader.read({buffer.data(), part.size()}, recorder);
+    if (!result.has_value()) {
+      outcome.error = static_cast<int>(result.error().code);
+      break;
+    }
+    // What was received bounds what is held, not what was claimed.
+    require(reader.buffered_bytes() <= limit + 256);
+  }
+  outcome.events = std::move(recorder.events);
+  return outcome;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size < 2) {
+    return 0;
+  }
+  const ws::Role role = (data[0] & 1U) != 0 ? ws::Role::kServer : ws::Role::kClient;
+  const std::size_t limit = (data[0] & 2U) != 0 ? 64 : 4096;
+  const std::size_t piece = 1U + data[1] % 64U;
+  const std::span<const std::uint8_t> bytes(data + 2, size - 2);
+  const Outcome whole = read(role, limit, bytes, bytes.size() + 1);
+  const Outcome pieces = read(role, limit, bytes, piece);
+  require(whole.events == pieces.events && whole.error == pieces.error);
+  return 0;
+}
