@@ -9,6 +9,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   trunkline::app::Outcome outcome;
   trunkline::app::add_serve(app, outcome);
+  trunkline::app::add_pub(app, outcome);
+  trunkline::app::add_sub(app, outcome);
   CLI11_PARSE(app, argc, argv);
   return outcome.exit_code;
 }

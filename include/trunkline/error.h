@@ -62,7 +62,6 @@ enum class Reaction : std::uint8_t {
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
   std::string context;
-  std::uint32_t peer_code = 0;  // the number that the other side gave, 0 for none
 };
 
 template <class T>

@@ -2,6 +2,7 @@
 #include "hub/feeds.h"
 
 #include "core/assert.h"
+#include "core/probe.h"
 
 #include <algorithm>
 #include <utility>
@@ -65,14 +66,25 @@ void Feeds::apply(const FeedUpdate& update) {
     return;
   }
   const Extension& extension = *update.extension;
-  if (extension.begin != feed->mirror_.head().next()) {
+  const Offset expected = feed->mirror_.head().next();
+  if (extension.begin < expected) {
     // On its way when the last subscriber left and another came: the answer to that one's attach
     // brings a whole window. Nobody reads this one.
     TRUNKLINE_ASSERT(feed->subscriptions_.empty());
     return;
   }
-  for (const auto& [record, segment] : extension.records) {
-    feed->mirror_.push(record, segment);
+  if (extension.begin > expected) {
+    // Either that too, or the home had to empty its log for want of memory before it announced
+    // this: whoever needs what is missing will be told.
+    if (!feed->subscriptions_.empty()) {
+      TRUNKLINE_SOMETIMES("update with a hole");
+    }
+    feed->mirror_ = replay::Window(Offset{extension.begin.value - 1});
+  }
+  for (int times = TRUNKLINE_MUTANT("feed-update-twice") ? 2 : 1; times > 0; --times) {
+    for (const auto& [record, segment] : extension.records) {
+      feed->mirror_.push(record, segment);
+    }
   }
   feed->trim_to_ = std::max(feed->trim_to_, extension.first);
   mark_dirty(update.channel);
@@ -125,14 +137,17 @@ void Feeds::announce() {
 
 void Feeds::trim() {
   while (Feed* feed = announced_.pop_front()) {
-    feed->mirror_.trim_before(feed->trim_to_);
+    feed->mirror_.trim_before(TRUNKLINE_MUTANT("mirror-trimmed-too-far") ? feed->mirror_.head()
+                                                                        : feed->trim_to_);
   }
 }
 
 void Feeds::tell_lost() {
   while (Subscription* subscription = lost_.pop_front()) {
     ++stats_.lost;
-    subscription->sink_.on_lost(*subscription);
+    if (!TRUNKLINE_MUTANT("lost-not-told")) {
+      subscription->sink_.on_lost(*subscription);
+    }
   }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hub/history.h"
 
+#include "core/probe.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -58,8 +60,11 @@ Result<History> read_history(const replay::Log& log, Offset history_first,
     }
     return result;
   }
-  const Offset first =
+  Offset first =
       query.since.has_value() ? std::max(query.since->offset.next(), history_first) : history_first;
+  if (TRUNKLINE_MUTANT("history-since-off-by-one") && first > history_first) {
+    first = query.since->offset;
+  }
   if (first <= window.head()) {
     const std::uint64_t left = window.head().value - first.value;
     const Offset last{first.value + std::min<std::uint64_t>(left, query.limit - 1)};

@@ -109,7 +109,9 @@ void Home::publish(PublishRequest request, TimePoint now) {
     if (!channel.keys) {
       channel.keys = std::make_unique<RecentKeys>();
     }
-    if (const Position* first = channel.keys->find(request.idempotency_key, now)) {
+    const Position* first = channel.keys->find(request.idempotency_key, now);
+    if (first != nullptr && !TRUNKLINE_MUTANT("key-forgotten")) {
+      TRUNKLINE_SOMETIMES("publication key repeated");
       answer<Position>(request.origin, std::move(request.done), *first);
       close_if_unused(channel, now);
       return;
@@ -263,7 +265,7 @@ void Home::detach(DetachNotice notice, TimePoint now) {
     channel->shards.erase(interest);
   }
   const auto member = channel->members.find(notice.client);
-  if (member != channel->members.end()) {
+  if (member != channel->members.end() && !TRUNKLINE_MUTANT("detach-keeps-member")) {
     if (channel->settings.join_leave) {
       event(*channel, EventKind::kLeave, codec_.leave_frame(channel->name, member->second));
     }

@@ -2,6 +2,7 @@
 #include "hub/shard.h"
 
 #include "core/assert.h"
+#include "core/probe.h"
 
 #include <utility>
 
@@ -86,6 +87,9 @@ void HubShard::attach(Attach request, TimePoint now) {
                         .done = {}};
   message.done = [this, request = std::move(request)](Result<Attached> attached) mutable {
     Sink* sink = attached.has_value() ? request.sink() : nullptr;
+    if (sink == nullptr) {
+      TRUNKLINE_SOMETIMES("answer for a session that has gone");
+    }
     // Only a member has to be named when it leaves; a name costs every subscription memory.
     const bool is_member = request.settings.presence || request.settings.join_leave;
     std::unique_ptr<Subscription> subscription = feeds_.finish(

@@ -2,6 +2,7 @@
 #include "hub/subscription.h"
 
 #include "core/assert.h"
+#include "core/probe.h"
 #include "hub/feeds.h"
 
 #include <utility>
@@ -41,6 +42,10 @@ bool Subscription::check_lost() {
   if (window().holds(next_)) {
     return false;
   }
+  if (TRUNKLINE_MUTANT("lost-cursor-skips")) {
+    next_ = window().first();
+    return false;
+  }
   live_ = false;
   feeds_.lost_.push_back(*this);
   return true;
@@ -58,7 +63,7 @@ outbox::Source::Taken Subscription::taken(std::size_t bytes) {
   TRUNKLINE_ASSERT(settled.next >= next_);
   feeds_.stats_.deliveries += settled.next.value - next_.value;
   feeds_.stats_.delivered_bytes += bytes + settled.remainder.size();
-  next_ = settled.next;
+  next_ = TRUNKLINE_MUTANT("cursor-stays-after-write") ? next_ : settled.next;
   return {.rest = settled.remainder, .more = next_ <= window().head()};
 }
 

@@ -2,6 +2,7 @@
 #include "outbox/outbox.h"
 
 #include "core/assert.h"
+#include "core/probe.h"
 
 #include <algorithm>
 #include <utility>
@@ -46,12 +47,18 @@ void Outbox::close(std::string frame) {
   if (!closing_) {
     closing_ = true;
     close_frame_ = std::move(frame);
+    if (!rest_.empty()) {
+      TRUNKLINE_SOMETIMES("close behind a frame written in part");
+    }
+    if (TRUNKLINE_MUTANT("close-drops-replies")) {
+      data_.clear();
+    }
   }
 }
 
 void Outbox::gather(Plan& plan) {
   plan.clear();
-  if (!rest_.empty()) {
+  if (!rest_.empty() && (data_.empty() || !TRUNKLINE_MUTANT("rest-behind-data"))) {
     plan.add(Plan::Part::kRest, std::string_view(rest_).substr(rest_written_));
   }
   for (std::size_t i = 0; i < control_.size() && !plan.full(); ++i) {
@@ -123,11 +130,12 @@ void Outbox::take(const Plan& plan, std::size_t index, std::size_t bytes) {
     case Plan::Part::kSource: {
       Source& source = *plan.sources_[index];
       const Source::Taken taken = source.taken(bytes);
-      if (!taken.rest.empty()) {
+      if (!taken.rest.empty() && !TRUNKLINE_MUTANT("remainder-lost")) {
+        TRUNKLINE_SOMETIMES("frame written in part");
         set_rest(taken.rest);
       }
       source.unlink();
-      if (taken.more) {
+      if (taken.more && !TRUNKLINE_MUTANT("behind-forgotten")) {
         sources_.push_back(source);  // to the end of the line: sources take turns
       }
       break;

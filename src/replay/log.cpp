@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "replay/log.h"
 
+#include "core/probe.h"
+
 #include <algorithm>
 
 namespace trunkline::replay {
@@ -32,7 +34,8 @@ Offset Log::history_first(const Retention& retention, TimePoint now) const {
   }
   Offset first = window_.first();
   if (window_.size() > retention.count_max) {
-    first = Offset{head().value + 1 - retention.count_max};
+    first = Offset{head().value + (TRUNKLINE_MUTANT("history-one-short") ? 2 : 1) -
+                   retention.count_max};
   }
   // Positions and times only grow, so both limits are found by halving. The newest publication
   // stays whatever its size.

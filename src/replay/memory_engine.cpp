@@ -2,6 +2,7 @@
 #include "replay/memory_engine.h"
 
 #include "core/assert.h"
+#include "core/probe.h"
 
 #include <algorithm>
 #include <optional>
@@ -18,6 +19,7 @@ struct MemoryEngine::Entry final : Timer, ListHook<MemoryEngine::ByUse> {
     log.trim(retention, now);
     engine.account(*this);
     if (forget_at.has_value() && *forget_at <= now) {
+      TRUNKLINE_SOMETIMES("position forgotten");
       engine.erase(*this);
       return;
     }
@@ -120,6 +122,7 @@ void MemoryEngine::evict(Entry& keep) {
     }
     const std::size_t held = quietest->log.window().size();
     if (quietest != &keep) {
+      TRUNKLINE_SOMETIMES("quiet log evicted");
       quietest->log.clear();
     } else if (held > 1) {
       // The last one with anything to give: its newest publication is still to be delivered.
@@ -147,7 +150,9 @@ void MemoryEngine::arm(Entry& entry) {
 }
 
 void MemoryEngine::erase(Entry& entry) {
-  stats_.memory_bytes -= entry.accounted_bytes;
+  if (!TRUNKLINE_MUTANT("memory-not-given-back")) {
+    stats_.memory_bytes -= entry.accounted_bytes;
+  }
   entries_.erase(entries_.find(entry.channel));
 }
 

@@ -151,6 +151,7 @@ void Session::on_event(hub::Subscription& /*subscription*/, hub::EventKind /*kin
   }
   // Events are in no log: a client that cannot take one is told so by the end of its connection.
   // Not from here, where the hub walks its subscriptions.
+  TRUNKLINE_SOMETIMES("event does not fit");
   overflowed_ = true;
   environment_.timers.arm(*this, environment_.now.monotonic);
 }
@@ -213,6 +214,7 @@ void Session::on_timer(TimePoint now) {
     return;
   }
   if (awaiting_pong_ && now >= pong_due_) {
+    TRUNKLINE_SOMETIMES("no pong");
     disconnect(kDisconnectNoPong);
     return;
   }
@@ -222,7 +224,9 @@ void Session::on_timer(TimePoint now) {
                                                   : text_frame("{}");
     if (link_.outbox().push_control(std::move(ping)) == outbox::Verdict::kAccepted) {
       awaiting_pong_ = true;
-      pong_due_ = now + environment_.options.client.pong_timeout;
+      pong_due_ = TRUNKLINE_MUTANT("pong-not-awaited")
+                      ? kNever
+                      : now + environment_.options.client.pong_timeout;
       link_.want_flush();
     }
     ping_at_ = now + environment_.options.client.ping_interval;

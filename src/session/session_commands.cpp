@@ -75,7 +75,8 @@ void Session::process(std::string_view lines) {
   in_batch_ = true;
   for (bool more = true; more && state_ != State::kEnded;) {
     if (is_paused()) {
-      waiting_.assign(lines);
+      TRUNKLINE_SOMETIMES("commands wait for the outbox");
+      waiting_.assign(TRUNKLINE_MUTANT("waiting-commands-lost") ? std::string_view{} : lines);
       break;
     }
     const std::size_t end = lines.find('\n');
@@ -169,6 +170,10 @@ void Session::handle_pong() {
   }
   awaiting_pong_ = false;
   pong_due_ = TimePoint::max();
+  if (TRUNKLINE_MUTANT("ping-timer-lost")) {
+    environment_.timers.disarm(*this);
+    return;
+  }
   arm();
 }
 

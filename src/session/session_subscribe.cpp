@@ -338,7 +338,9 @@ void Session::finish_subscribe(Entry& entry, Offset result_offset, Offset next,
   entry.subscription->want_join_leave(pending->join_leave);
   entry.subscription->resume_at(next);
   if (!pending->unsubscribes.empty()) {
-    erase_entry(entry);
+    if (!TRUNKLINE_MUTANT("late-unsubscribe-ignored")) {
+      erase_entry(entry);
+    }
     for (const std::uint32_t id : pending->unsubscribes) {
       reply(id, "unsubscribe", "{}");
     }
@@ -369,7 +371,7 @@ void Session::unsubscribe_command(std::uint32_t id, const UnsubscribeCommand& co
     entry->pending->unsubscribes.push_back(id);
     return;
   }
-  if (entry != nullptr) {
+  if (entry != nullptr && !TRUNKLINE_MUTANT("unsubscribe-keeps-cursor")) {
     erase_entry(*entry);
   }
   reply(id, "unsubscribe", "{}");

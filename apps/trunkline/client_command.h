@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the sub-commands that are clients have in common: where to connect to, and the wait for a
+// signal or the work's end.
+#pragma once
+
+#include <trunkline/client.h>
+
+#include <CLI/CLI.hpp>
+
+#include <csignal>
+#include <string>
+#include <string_view>
+
+namespace trunkline::app {
+
+// Exit codes of client commands.
+inline constexpr int kExitDone = 0;
+inline constexpr int kExitFailed = 1;  // the server refused, or something was not acknowledged
+inline constexpr int kExitUsage = 2;   // the arguments make no sense
+
+struct ConnectionArguments {
+  std::string url = "ws://127.0.0.1:8000/connection/websocket";
+  std::string token;
+
+  void add_to(CLI::App& command);
+  [[nodiscard]] ClientOptions client_options() const;
+};
+
+// A line for people: "trunkline: …" on standard error.
+void tell(std::string_view line);
+
+// Takes SIGINT and SIGTERM to wait for them. To be made before any other thread exists, which would
+// not know that the signals are blocked.
+class SignalWaiter {
+ public:
+  SignalWaiter();
+
+  // Waits for a signal or finish(). A second signal then ends the process at once.
+  void wait();
+  // Ends the wait. Thread: any.
+  static void finish();
+
+ private:
+  sigset_t signals_;
+};
+
+}  // namespace trunkline::app

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/mutants.h"
+
+#include "core/assert.h"
+#include "core/probe.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstring>
+
+namespace trunkline::sim {
+
+namespace {
+
+constexpr std::array kMutants = {
+    "attach-overtakes-updates",
+    "behind-forgotten",
+    "close-drops-replies",
+    "cursor-stays-after-write",
+    "detach-keeps-member",
+    "epoch-not-checked",
+    "feed-update-twice",
+    "history-one-short",
+    "history-since-off-by-one",
+    "key-forgotten",
+    "late-unsubscribe-ignored",
+    "live-repeats-recovered",
+    "lost-cursor-skips",
+    "lost-not-told",
+    "memory-not-given-back",
+    "mirror-trimmed-too-far",
+    "ping-timer-lost",
+    "pong-not-awaited",
+    "remainder-lost",
+    "rest-behind-data",
+    "resume-after-trim-off-by-one",
+    "snapshot-reads-head-after",
+    "unsubscribe-keeps-cursor",
+    "waiting-commands-lost",
+};
+
+constexpr std::array kPoints = {
+    "answer for a session that has gone",
+    "close behind a frame written in part",
+    "commands wait for the outbox",
+    "event does not fit",
+    "frame written in part",
+    "live subscriber lost its place",
+    "log trimmed during a snapshot",
+    "no pong",
+    "position forgotten",
+    "publication key repeated",
+    "publications during a snapshot",
+    "quiet log evicted",
+    "recovery goes on behind its reply",
+    "resume after a trim",
+    "resume at the oldest that is kept",
+    "resume from beyond the top",
+    "resume into another epoch",
+    "unsubscribe while subscribing",
+    "update with a hole",
+};
+
+std::array<std::uint64_t, kPoints.size()> g_counts{};
+const char* g_planted = nullptr;
+
+}  // namespace
+
+std::span<const char* const> mutant_names() {
+  return kMutants;
+}
+
+std::span<const char* const> point_names() {
+  return kPoints;
+}
+
+bool plant(std::string_view name) {
+  g_planted = nullptr;
+  if (name.empty()) {
+    return true;
+  }
+  const auto found = std::ranges::find(kMutants, name);
+  g_planted = found == kMutants.end() ? nullptr : *found;
+  return g_planted != nullptr;
+}
+
+std::uint64_t reached_count(std::string_view point) {
+  const auto found = std::ranges::find(kPoints, point);
+  return found == kPoints.end() ? 0 : g_counts[static_cast<std::size_t>(found - kPoints.begin())];
+}
+
+}  // namespace trunkline::sim
+
+namespace trunkline::probe {
+
+void reached(const char* name) {
+  const auto found = std::ranges::find(sim::kPoints, std::string_view(name));
+  TRUNKLINE_ASSERT(found != sim::kPoints.end());
+  ++sim::g_counts[static_cast<std::size_t>(found - sim::kPoints.begin())];
+}
+
+bool planted(const char* name) {
+  return sim::g_planted != nullptr && std::strcmp(sim::g_planted, name) == 0;
+}
+
+}  // namespace trunkline::probe
