@@ -18,7 +18,4 @@ function(trunkline_room name)
   # What cmake/install.cmake makes the one installed library of.
   set_property(GLOBAL APPEND PROPERTY TRUNKLINE_ROOMS trunkline_${name})
   set_property(GLOBAL APPEND PROPERTY TRUNKLINE_LIBRARIES ${ROOM_LIBRARIES})
-  if(TRUNKLINE_MUTANTS)
-    target_compile_definitions(trunkline_${name} PUBLIC TRUNKLINE_MUTANTS=1)
-  endif()
 endfunction()

@@ -50,8 +50,7 @@ std::array<std::int64_t, N> integers(std::string_view json) {
       break;
     }
     const char* end = json.data() + json.size();
-    at = static_cast<std::size_t>(std::from_chars(json.data() + at, end, number).ptr -
-                                  json.data());
+    at = static_cast<std::size_t>(std::from_chars(json.data() + at, end, number).ptr - json.data());
   }
   return found;
 }
@@ -122,6 +121,7 @@ class Copy {
 
   Copy(const Copy&) = delete;
   Copy& operator=(const Copy&) = delete;
+
   ~Copy() { subscription_.end(); }
 
  private:
@@ -208,11 +208,11 @@ int main(int argc, char** argv) {
     copy.reset();
   }
   (*server)->stop();
-  std::printf("%llu subscriptions started from a snapshot, %llu edits applied, %llu copies compared, "
-              "%llu wrong\n",
-              static_cast<unsigned long long>(totals.starts),
-              static_cast<unsigned long long>(totals.edits),
-              static_cast<unsigned long long>(totals.compared),
-              static_cast<unsigned long long>(totals.wrong));
+  std::printf(
+      "%llu subscriptions started from a snapshot, %llu edits applied, %llu copies compared, "
+      "%llu wrong\n",
+      static_cast<unsigned long long>(totals.starts), static_cast<unsigned long long>(totals.edits),
+      static_cast<unsigned long long>(totals.compared),
+      static_cast<unsigned long long>(totals.wrong));
   return totals.wrong == 0 && totals.compared > 0 ? 0 : 1;
 }

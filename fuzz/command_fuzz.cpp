@@ -3,7 +3,6 @@
 // Commands from anywhere. What the decoder hands on as raw JSON goes into frames for others, so
 // another parser has to agree that it is JSON, and it may not hold a line feed that was not there.
 #include "session/command.h"
-
 #include "ws/frame_reader.h"
 
 #include <nlohmann/json.hpp>

@@ -33,11 +33,15 @@ class Recorder final : public ws::MessageHandler {
     require(simdjson::validate_utf8(message.data(), message.size()));
     return note('t', {message.data(), message.size()}, limit_);
   }
+
   bool on_binary(std::span<char> message) override {
     return note('b', {message.data(), message.size()}, limit_);
   }
+
   bool on_ping(std::string_view payload) override { return note('p', payload, 125); }
+
   bool on_pong(std::string_view payload) override { return note('o', payload, 125); }
+
   bool on_close(ws::CloseCode code, std::string_view reason) override {
     require(code == ws::kCloseNoStatus || ws::may_be_sent(code));
     note('c', reason, ws::kCloseReasonBytesMax);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "commands.h"
-
 #include <trunkline/server.h>
+
+#include "commands.h"
 
 #include <fmt/format.h>
 
@@ -64,9 +64,10 @@ int serve(const ServeOptions& given, const CLI::App& command) {
   }
   fmt::print("listening on {}\n", (*server)->url());
   if (given.demo) {
-    fmt::print("demo: anonymous clients may subscribe, publish and read everything; "
-               "loopback only; the page is at {}/\n",
-               (*server)->url());
+    fmt::print(
+        "demo: anonymous clients may subscribe, publish and read everything; "
+        "loopback only; the page is at {}/\n",
+        (*server)->url());
   }
   std::fflush(stdout);
 

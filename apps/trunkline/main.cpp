@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "commands.h"
-
 #include <trunkline/version.h>
+
+#include "commands.h"
 
 int main(int argc, char** argv) {
   CLI::App app("Trunkline: a realtime WebSocket server that loses nothing");

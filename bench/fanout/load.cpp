@@ -102,8 +102,7 @@ Result<void> Load::connect(std::chrono::seconds timeout) {
     }
   });
   std::unique_lock lock(mutex_);
-  const bool all =
-      changed_.wait_for(lock, timeout, [this] { return subscribed_ >= subscribers_; });
+  const bool all = changed_.wait_for(lock, timeout, [this] { return subscribed_ >= subscribers_; });
   return all ? Result<void>{}
              : fail(ErrorCode::kTimeout, fmt::format("{} of {} subscribers in {} s", subscribed_,
                                                      subscribers_, timeout.count()));

@@ -56,9 +56,8 @@ std::vector<std::string> command_of(const Arguments& arguments, const std::strin
   if (subject != "server") {
     return {bin / subject, "--port", "0"};
   }
-  return {bin / "trunkline", "serve",  "--config",
-          config,            "--port", "0",
-          "--shards",        std::to_string(arguments.shards)};
+  return {bin / "trunkline", "serve", "--config", config,
+          "--port",          "0",     "--shards", std::to_string(arguments.shards)};
 }
 
 void wait(double seconds) {
@@ -126,12 +125,12 @@ void print(const Row& row, bool json) {
     // With its one thread full and the server not, the generator sets the pace: the rate is then
     // the generator's, the CPU a delivery is still the server's.
     const bool bound = row.generator_busy > 0.95 && row.server_busy < 0.9;
-    fmt::print("{:<14} {:>7} {:>4} {:>12.0f} {:>8.3f} {:>6.2f} {:>9.0f} {:>9.0f} {:>8.0f} "
-               "{:>6.2f} {:>6.2f}{}\n",
-               row.subject, row.subscribers, row.window, row.deliveries_per_s,
-               row.cpu_s_per_million, row.ratio, row.latency_p50_us, row.latency_p99_us,
-               row.bytes_per_connection, row.server_busy, row.generator_busy,
-               bound ? "  generator-bound" : "");
+    fmt::print(
+        "{:<14} {:>7} {:>4} {:>12.0f} {:>8.3f} {:>6.2f} {:>9.0f} {:>9.0f} {:>8.0f} "
+        "{:>6.2f} {:>6.2f}{}\n",
+        row.subject, row.subscribers, row.window, row.deliveries_per_s, row.cpu_s_per_million,
+        row.ratio, row.latency_p50_us, row.latency_p99_us, row.bytes_per_connection,
+        row.server_busy, row.generator_busy, bound ? "  generator-bound" : "");
   }
   std::fflush(stdout);
 }
@@ -143,8 +142,8 @@ bool run_place(const Arguments& arguments, std::size_t subscribers, std::size_t 
   for (int round = 0; round < arguments.rounds; ++round) {
     double floor = 0;
     for (const std::string& subject : arguments.subjects) {
-      Result<Row> row = measure(arguments, command_of(arguments, subject, bin, config),
-                                subscribers, window);
+      Result<Row> row =
+          measure(arguments, command_of(arguments, subject, bin, config), subscribers, window);
       if (!row.has_value()) {
         fmt::print(stderr, "{} with {} subscribers, window {}: {}\n", subject, subscribers, window,
                    trunkline::to_string(row.error()));
@@ -190,8 +189,7 @@ int main(int argc, char** argv) {
   ::getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
-  const std::filesystem::path bin =
-      std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  const std::filesystem::path bin = std::filesystem::read_symlink("/proc/self/exe").parent_path();
   const std::filesystem::path config = TRUNKLINE_BENCH_CONFIG;
   if (!arguments.json) {
     fmt::print("{:<14} {:>7} {:>4} {:>12} {:>8} {:>6} {:>9} {:>9} {:>8} {:>6} {:>6}\n", "subject",

@@ -316,8 +316,8 @@ void Floor::on_command(Connection& connection, std::string_view command) {
         id, offset_);
   } else if (command.find("\"connect\":{") != std::string_view::npos) {
     reply = fmt::format(
-        R"({{"id":{},"connect":{{"client":"00000000-0000-4000-8000-{:012}","version":"floor"}}}})", id,
-        connection.fd);
+        R"({{"id":{},"connect":{{"client":"00000000-0000-4000-8000-{:012}","version":"floor"}}}})",
+        id, connection.fd);
   } else {
     return;
   }
@@ -347,8 +347,8 @@ void Floor::flush_replies() {
     Connection& connection = *connections_[static_cast<std::size_t>(fd)];
     // A reply is some dozen bytes; a client that leaves so many unread that they do not fit, or
     // that asks while its slice is cut short, is not the load that this program is for.
-    const bool stalled = connection.subscriber != kNotSubscribed &&
-                         subscribers_[connection.subscriber].stalled;
+    const bool stalled =
+        connection.subscriber != kNotSubscribed && subscribers_[connection.subscriber].stalled;
     const auto size = static_cast<ssize_t>(connection.replies.size());
     if (stalled || ::send(fd, connection.replies.data(), connection.replies.size(),
                           MSG_NOSIGNAL | MSG_DONTWAIT) != size) {
@@ -371,8 +371,8 @@ void Floor::flush_slices() {
     for (; next < subscribers_.size() && slices_.size() < batch; ++next) {
       const Subscriber& subscriber = subscribers_[next];
       if (!subscriber.stalled) {
-        slices_.push_back({subscriber.fd, log_.at(subscriber.cursor),
-                           log_.head() - subscriber.cursor, 0});
+        slices_.push_back(
+            {subscriber.fd, log_.at(subscriber.cursor), log_.head() - subscriber.cursor, 0});
         owners_.push_back(next);
       }
     }

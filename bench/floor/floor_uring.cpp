@@ -32,8 +32,8 @@ class RingSender final : public trunkline::bench::SliceSender {
 
   // A negative errno when the kernel refuses a ring.
   int open() {
-    const int status =
-        io_uring_queue_init(kEntries, &ring_, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN);
+    const int status = io_uring_queue_init(kEntries, &ring_,
+                                           IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN);
     open_ = status == 0;
     return status;
   }

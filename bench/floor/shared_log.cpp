@@ -28,6 +28,8 @@ SharedLog::SharedLog() {
   base_ = static_cast<char*>(both);
 }
 
-SharedLog::~SharedLog() { ::munmap(base_, 2 * kCapacity); }
+SharedLog::~SharedLog() {
+  ::munmap(base_, 2 * kCapacity);
+}
 
 }  // namespace trunkline::bench

@@ -11,8 +11,9 @@ namespace trunkline::bench {
 
 class SharedLog {
  public:
-  // Bytes that a cursor may lie behind the head. In a closed loop that is the window's publications,
-  // some 15 KiB at 64; small enough to stay in the cache, as a hot tail of a real log does.
+  // Bytes that a cursor may lie behind the head. In a closed loop that is the window's
+  // publications, some 15 KiB at 64; small enough to stay in the cache, as a hot tail of a real log
+  // does.
   static constexpr std::size_t kCapacity = 1024UL * 1024;
 
   // Ends the program when the memory cannot be mapped.
@@ -23,10 +24,12 @@ class SharedLog {
 
   // Where the next bytes go; kCapacity of them are contiguous.
   [[nodiscard]] char* tail() { return base_ + head_ % kCapacity; }
+
   void advance(std::size_t bytes) { head_ += bytes; }
 
   // Bytes ever written.
   [[nodiscard]] std::uint64_t head() const { return head_; }
+
   [[nodiscard]] const char* at(std::uint64_t cursor) const { return base_ + cursor % kCapacity; }
 
  private:

@@ -15,6 +15,7 @@ class Histogram {
     ++counts_[index_of(value)];
     ++total_;
   }
+
   void clear() { *this = Histogram{}; }
 
   // The value below which the given share (0 to 1) of all values lies.

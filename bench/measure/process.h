@@ -12,7 +12,7 @@
 namespace trunkline::bench {
 
 struct CpuTime {
-  double user = 0;    // seconds, all threads
+  double user = 0;  // seconds, all threads
   double system = 0;
 
   [[nodiscard]] double total() const { return user + system; }
@@ -31,6 +31,7 @@ class Process {
   ~Process();
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
+
   [[nodiscard]] CpuTime cpu() const;
   [[nodiscard]] std::uint64_t resident_bytes() const;
 

@@ -17,21 +17,21 @@ namespace trunkline {
 enum class ErrorCode : std::uint16_t {
   // General
   kInternal = 1,
-  kClosed,            // the object, connection or server has ended
-  kTimeout,           // a deadline passed
-  kLimitExceeded,     // a configured limit was reached; the context names it
-  kUnavailable,       // the feature is off, or the other side cannot be reached now
-  kInvalidArgument,   // the caller broke the function's contract
+  kClosed,           // the object, connection or server has ended
+  kTimeout,          // a deadline passed
+  kLimitExceeded,    // a configured limit was reached; the context names it
+  kUnavailable,      // the feature is off, or the other side cannot be reached now
+  kInvalidArgument,  // the caller broke the function's contract
   kNotFound,
 
   // WebSocket (RFC 6455)
-  kProtocolError,     // close code 1002
-  kInvalidPayload,    // close code 1007: text that is not UTF-8
-  kMessageTooBig,     // close code 1009
+  kProtocolError,   // close code 1002
+  kInvalidPayload,  // close code 1007: text that is not UTF-8
+  kMessageTooBig,   // close code 1009
   kHandshakeRefused,
 
   // Client protocol
-  kMalformed,         // bytes that are not a command, reply or document
+  kMalformed,  // bytes that are not a command, reply or document
   kUnauthorized,
   kPermissionDenied,
   kTokenExpired,

@@ -98,11 +98,14 @@ class HubSubscription {
   struct State;
 
   HubSubscription() = default;
+
   explicit HubSubscription(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
   HubSubscription(HubSubscription&&) noexcept = default;
   HubSubscription& operator=(HubSubscription&& other) noexcept;
   HubSubscription(const HubSubscription&) = delete;
   HubSubscription& operator=(const HubSubscription&) = delete;
+
   ~HubSubscription() { end(); }
 
   void end();
@@ -115,13 +118,15 @@ class HubSubscription {
 class Hub {
  public:
   explicit Hub(server::Core& core) : core_(core) {}
+
   Hub(const Hub&) = delete;
   Hub& operator=(const Hub&) = delete;
   ~Hub() = default;
 
   // Publishes JSON to a channel. Publications of one thread to one channel keep their order.
-  void publish(std::string channel, std::string json, PublishOptions options = {},
-               PublishDone done = [](const Result<Position>&) {});
+  void publish(
+      std::string channel, std::string json, PublishOptions options = {},
+      PublishDone done = [](const Result<Position>&) {});
 
   // Every new subscriber of a channel whose name begins with `prefix` (the longest that fits) gets
   // a snapshot first: clients in the `data` of their subscribe result, HubSubscribers in on_start.

@@ -16,8 +16,9 @@ void set_assert_handler(AssertHandler handler);
 
 }  // namespace trunkline
 
-#define TRUNKLINE_ASSERT(expression) \
-  ((expression) ? static_cast<void>(0) : ::trunkline::assert_failed(#expression, __FILE__, __LINE__))
+#define TRUNKLINE_ASSERT(expression)   \
+  ((expression) ? static_cast<void>(0) \
+                : ::trunkline::assert_failed(#expression, __FILE__, __LINE__))
 
 #ifdef NDEBUG
 #define TRUNKLINE_DCHECK(expression) static_cast<void>(0)

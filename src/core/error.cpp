@@ -38,29 +38,52 @@ Reaction reaction(ErrorCode code) {
 
 std::string_view name(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInternal: return "internal";
-    case ErrorCode::kClosed: return "closed";
-    case ErrorCode::kTimeout: return "timeout";
-    case ErrorCode::kLimitExceeded: return "limit_exceeded";
-    case ErrorCode::kUnavailable: return "unavailable";
-    case ErrorCode::kInvalidArgument: return "invalid_argument";
-    case ErrorCode::kNotFound: return "not_found";
-    case ErrorCode::kProtocolError: return "protocol_error";
-    case ErrorCode::kInvalidPayload: return "invalid_payload";
-    case ErrorCode::kMessageTooBig: return "message_too_big";
-    case ErrorCode::kHandshakeRefused: return "handshake_refused";
-    case ErrorCode::kMalformed: return "malformed";
-    case ErrorCode::kUnauthorized: return "unauthorized";
-    case ErrorCode::kPermissionDenied: return "permission_denied";
-    case ErrorCode::kTokenExpired: return "token_expired";
-    case ErrorCode::kTokenInvalid: return "token_invalid";
-    case ErrorCode::kUnknownChannel: return "unknown_channel";
-    case ErrorCode::kAlreadySubscribed: return "already_subscribed";
-    case ErrorCode::kTooManyRequests: return "too_many_requests";
-    case ErrorCode::kUnrecoverablePosition: return "unrecoverable_position";
-    case ErrorCode::kEpochMismatch: return "epoch_mismatch";
-    case ErrorCode::kConfig: return "config";
-    case ErrorCode::kSystem: return "system";
+    case ErrorCode::kInternal:
+      return "internal";
+    case ErrorCode::kClosed:
+      return "closed";
+    case ErrorCode::kTimeout:
+      return "timeout";
+    case ErrorCode::kLimitExceeded:
+      return "limit_exceeded";
+    case ErrorCode::kUnavailable:
+      return "unavailable";
+    case ErrorCode::kInvalidArgument:
+      return "invalid_argument";
+    case ErrorCode::kNotFound:
+      return "not_found";
+    case ErrorCode::kProtocolError:
+      return "protocol_error";
+    case ErrorCode::kInvalidPayload:
+      return "invalid_payload";
+    case ErrorCode::kMessageTooBig:
+      return "message_too_big";
+    case ErrorCode::kHandshakeRefused:
+      return "handshake_refused";
+    case ErrorCode::kMalformed:
+      return "malformed";
+    case ErrorCode::kUnauthorized:
+      return "unauthorized";
+    case ErrorCode::kPermissionDenied:
+      return "permission_denied";
+    case ErrorCode::kTokenExpired:
+      return "token_expired";
+    case ErrorCode::kTokenInvalid:
+      return "token_invalid";
+    case ErrorCode::kUnknownChannel:
+      return "unknown_channel";
+    case ErrorCode::kAlreadySubscribed:
+      return "already_subscribed";
+    case ErrorCode::kTooManyRequests:
+      return "too_many_requests";
+    case ErrorCode::kUnrecoverablePosition:
+      return "unrecoverable_position";
+    case ErrorCode::kEpochMismatch:
+      return "epoch_mismatch";
+    case ErrorCode::kConfig:
+      return "config";
+    case ErrorCode::kSystem:
+      return "system";
   }
   return "unknown";
 }

@@ -20,6 +20,7 @@ class ListHook {
   ListHook() = default;
   ListHook(const ListHook&) = delete;
   ListHook& operator=(const ListHook&) = delete;
+
   ~ListHook() { unlink(); }
 
   [[nodiscard]] bool is_linked() const { return next_ != this; }

@@ -38,14 +38,21 @@ class Ring {
   ~Ring() = default;
 
   [[nodiscard]] std::size_t size() const { return size_; }
+
   [[nodiscard]] bool empty() const { return size_ == 0; }
+
   [[nodiscard]] std::size_t capacity_bytes() const { return capacity_ * sizeof(T); }
 
   T& operator[](std::size_t index) { return slots_[(head_ + index) & (capacity_ - 1)]; }
+
   const T& operator[](std::size_t index) const { return slots_[(head_ + index) & (capacity_ - 1)]; }
+
   T& front() { return (*this)[0]; }
+
   const T& front() const { return (*this)[0]; }
+
   T& back() { return (*this)[size_ - 1]; }
+
   const T& back() const { return (*this)[size_ - 1]; }
 
   void push_back(T value) {

@@ -28,6 +28,7 @@ class Timer : public ListHook<TimerWheel> {
   virtual void on_timer(TimePoint now) = 0;
 
   [[nodiscard]] bool is_armed() const { return is_linked(); }
+
   [[nodiscard]] TimePoint due() const { return due_; }
 
  private:
@@ -46,6 +47,7 @@ class TimerWheel {
   // Arms the timer, or moves it when it is armed already. A due time that has passed fires at the
   // next advance.
   void arm(Timer& timer, TimePoint due);
+
   void disarm(Timer& timer) { timer.unlink(); }
 
   // Fires what is due. Time never goes backwards; an earlier `now` does nothing.

@@ -37,8 +37,7 @@ std::unique_ptr<Subscription> Feeds::finish(std::string_view channel, Sink* sink
   return nullptr;
 }
 
-void Feeds::bind(std::string_view channel, const std::string& epoch,
-                 const replay::Window& window) {
+void Feeds::bind(std::string_view channel, const std::string& epoch, const replay::Window& window) {
   Feed* feed = find(channel);
   TRUNKLINE_ASSERT(feed != nullptr);
   feed->epoch_ = epoch;
@@ -138,7 +137,7 @@ void Feeds::announce() {
 void Feeds::trim() {
   while (Feed* feed = announced_.pop_front()) {
     feed->mirror_.trim_before(TRUNKLINE_MUTANT("mirror-trimmed-too-far") ? feed->mirror_.head()
-                                                                        : feed->trim_to_);
+                                                                         : feed->trim_to_);
   }
 }
 

@@ -22,7 +22,7 @@ struct FeedStats {
   std::uint64_t subscriptions = 0;  // now
   std::uint64_t deliveries = 0;     // publications handed to sinks
   std::uint64_t delivered_bytes = 0;
-  std::uint64_t lost = 0;           // times a subscriber was told that its next is gone
+  std::uint64_t lost = 0;  // times a subscriber was told that its next is gone
 };
 
 struct DirtyFeed;
@@ -33,7 +33,9 @@ class Feed final : public ListHook<DirtyFeed> {
   explicit Feed(std::string name) : channel_(std::move(name)) {}
 
   [[nodiscard]] const std::string& channel() const { return channel_; }
+
   [[nodiscard]] const std::string& epoch() const { return epoch_; }
+
   [[nodiscard]] const replay::Window& window() const { return *window_; }
 
  private:
@@ -42,11 +44,11 @@ class Feed final : public ListHook<DirtyFeed> {
 
   const std::string channel_;
   std::string epoch_;
-  replay::Window mirror_;                     // of a channel whose home is elsewhere
-  const replay::Window* window_ = &mirror_;   // or the log's own
-  Offset trim_to_;                            // what the home has forgotten, applied after the turn
+  replay::Window mirror_;                    // of a channel whose home is elsewhere
+  const replay::Window* window_ = &mirror_;  // or the log's own
+  Offset trim_to_;                           // what the home has forgotten, applied after the turn
   std::vector<Subscription*> subscriptions_;
-  std::size_t attaching_ = 0;                 // requests on their way
+  std::size_t attaching_ = 0;  // requests on their way
 };
 
 // Thread: owning shard.

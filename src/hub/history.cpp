@@ -40,8 +40,7 @@ std::string join_reversed(const replay::Window& window, Offset newest, Offset ol
 Result<History> read_history(const replay::Log& log, Offset history_first,
                              const HistoryQuery& query) {
   History result{.publications = {}, .top = log.top()};
-  if (query.since.has_value() && !query.since->epoch.empty() &&
-      query.since->epoch != log.epoch()) {
+  if (query.since.has_value() && !query.since->epoch.empty() && query.since->epoch != log.epoch()) {
     return fail(ErrorCode::kUnrecoverablePosition,
                 fmt::format("the position is of epoch '{}', the log of '{}'", query.since->epoch,
                             log.epoch()));
@@ -51,10 +50,9 @@ Result<History> read_history(const replay::Log& log, Offset history_first,
   }
   const replay::Window& window = log.window();
   if (query.reverse) {
-    const Offset newest =
-        query.since.has_value()
-            ? std::min(Offset{query.since->offset.value - 1}, window.head())
-            : window.head();
+    const Offset newest = query.since.has_value()
+                              ? std::min(Offset{query.since->offset.value - 1}, window.head())
+                              : window.head();
     if (newest >= history_first) {
       result.publications = join_reversed(window, newest, history_first, query.limit);
     }

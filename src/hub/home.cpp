@@ -25,8 +25,7 @@ class Encoder final : public replay::FrameEncoder {
  public:
   Encoder(const Codec& codec, Codec::Publish publish) : codec_(codec), publish_(publish) {}
 
-  [[nodiscard]] replay::EncodedFrame encode(std::string_view epoch,
-                                            Offset offset) const override {
+  [[nodiscard]] replay::EncodedFrame encode(std::string_view epoch, Offset offset) const override {
     return codec_.publication_frame(publish_, epoch, offset);
   }
 
@@ -133,8 +132,8 @@ void Home::publish(PublishRequest request, TimePoint now) {
                                  .with_offset = request.settings.has_history()});
   // The engine may answer later, when the request and perhaps the channel are gone.
   engine_.append(channel.name, encoder, now,
-                 [this, now, name = channel.name, pending = pending_of(request)](
-                     Result<Offset> offset) mutable {
+                 [this, now, name = channel.name,
+                  pending = pending_of(request)](Result<Offset> offset) mutable {
                    Channel* target = find(name);
                    if (target != nullptr && offset.has_value()) {
                      ++stats_.publications;
@@ -288,9 +287,8 @@ void Home::event(Channel& channel, EventKind kind, std::string frame) {
 
 void Home::history(HistoryRequest request, TimePoint now) {
   Channel& channel = open(request.channel, request.settings);
-  Result<History> result =
-      read_history(*channel.log, channel.log->history_first(request.settings.history, now),
-                   request.query);
+  Result<History> result = read_history(
+      *channel.log, channel.log->history_first(request.settings.history, now), request.query);
   answer<History>(request.origin, std::move(request.done), std::move(result));
   close_if_unused(channel, now);
 }

@@ -22,7 +22,7 @@ namespace trunkline::hub {
 class Feeds;
 
 struct HomeStats {
-  std::uint64_t channels = 0;      // now, with subscribers or a remembered publication key
+  std::uint64_t channels = 0;  // now, with subscribers or a remembered publication key
   std::uint64_t publications = 0;
 };
 

@@ -32,8 +32,8 @@ using Done = std::move_only_function<void(Result<T>)>;
 
 // How a channel behaves; the asking shard knows the rules and says it with every request.
 struct ChannelSettings {
-  replay::Retention history;     // count_max 0: the channel has no history
-  Duration meta_ttl{0};          // how long an unused channel's position is remembered
+  replay::Retention history;  // count_max 0: the channel has no history
+  Duration meta_ttl{0};       // how long an unused channel's position is remembered
   bool presence = false;
   bool join_leave = false;
 
@@ -52,7 +52,7 @@ using SharedFrame = std::shared_ptr<const std::string>;
 struct HistoryQuery {
   std::optional<Position> since;  // exclusive; an empty epoch matches any
   bool reverse = false;
-  std::size_t limit = 0;          // publications; 0: the position only
+  std::size_t limit = 0;  // publications; 0: the position only
 };
 
 struct History {

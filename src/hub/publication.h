@@ -10,8 +10,8 @@ namespace trunkline::hub {
 
 // Who a client is to others. The two infos are raw JSON, empty for none.
 struct ClientInfo {
-  std::string client;     // unique a connection
-  std::string user;       // empty: anonymous
+  std::string client;  // unique a connection
+  std::string user;    // empty: anonymous
   std::string conn_info;
   std::string chan_info;
 };

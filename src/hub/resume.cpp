@@ -12,8 +12,7 @@ std::optional<Offset> resume_from(const Attached& attached, const Position& sinc
     return std::nullopt;
   }
   const Offset next = since.offset.next();
-  const Offset allowed =
-      TRUNKLINE_MUTANT("resume-after-trim-off-by-one") ? next.next() : next;
+  const Offset allowed = TRUNKLINE_MUTANT("resume-after-trim-off-by-one") ? next.next() : next;
   if (since.offset > attached.top.offset) {
     TRUNKLINE_SOMETIMES("resume from beyond the top");
     return std::nullopt;

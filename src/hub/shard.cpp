@@ -58,6 +58,7 @@ void HubShard::channels(Done<ChannelCounts> done, TimePoint now) {
     ShardId left;
     Done<ChannelCounts> done;
   };
+
   // Touched on this shard only: the continuations run here.
   auto gather = std::make_shared<Gather>(Gather{{}, shards_, std::move(done)});
   for (ShardId shard = 0; shard < shards_; ++shard) {
@@ -108,32 +109,45 @@ void HubShard::handle(Message message, TimePoint now) {
 
 void HubShard::dispatch(Message message, TimePoint now) {
   now_ = now;
+
   struct Visitor {
     HubShard& hub;
     TimePoint now;
 
     void operator()(PublishRequest& request) const { hub.home_.publish(std::move(request), now); }
+
     void operator()(AttachRequest& request) const { hub.home_.attach(std::move(request), now); }
+
     void operator()(DetachNotice& notice) const { hub.home_.detach(std::move(notice), now); }
+
     void operator()(HistoryRequest& request) const { hub.home_.history(std::move(request), now); }
+
     void operator()(HistoryRemoveRequest& request) const {
       hub.home_.history_remove(std::move(request), now);
     }
+
     void operator()(PresenceRequest& request) const { hub.home_.presence(std::move(request)); }
+
     void operator()(PresenceStatsRequest& request) const {
       hub.home_.presence_stats(std::move(request));
     }
+
     void operator()(ChannelsRequest& request) const { hub.home_.channels(std::move(request)); }
+
     void operator()(FeedUpdate& update) const { hub.feeds_.apply(update); }
+
     void operator()(FeedEvent& event) const { hub.feeds_.deliver(event); }
+
     void operator()(AttachAnswer& answer) const {
       if (answer.window) {
         hub.feeds_.install(answer.channel, answer.attached.top.epoch, *answer.window);
       }
       answer.done(std::move(answer.attached));
     }
+
     void operator()(Answer& answer) const { answer.run(); }
   };
+
   std::visit(Visitor{*this, now}, message);
 }
 

@@ -35,7 +35,9 @@ class HubShard {
   [[nodiscard]] ShardId home_of(std::string_view channel) const {
     return static_cast<ShardId>(stable_hash(channel) % shards_);
   }
+
   [[nodiscard]] ShardId self() const { return self_; }
+
   [[nodiscard]] ShardId shards() const { return shards_; }
 
   // What arrived from another shard.
@@ -62,6 +64,7 @@ class HubShard {
     // Takes the subscription. Called once, after `sink` returned one.
     std::move_only_function<void(std::unique_ptr<Subscription>, const Attached&)> take;
   };
+
   void attach(Attach request, TimePoint now);
 
   void announce();

@@ -55,12 +55,15 @@ class Subscription final : public outbox::Source, public ListHook<LostHook> {
   // Delivers from `next` on: what the log holds at once (at the end of this turn), later
   // publications as they come. `next` may be ahead of the log.
   void resume_at(Offset next);
+
   // Whether joins and leaves are wanted; off at first.
   void want_join_leave(bool on) { wants_join_leave_ = on; }
 
   [[nodiscard]] const std::string& channel() const;
   [[nodiscard]] const std::string& epoch() const;
+
   [[nodiscard]] Offset next() const { return next_; }
+
   // What this shard can read of the channel.
   [[nodiscard]] const replay::Window& window() const;
 

@@ -46,8 +46,11 @@ class Connection final : public session::Link,
   void respond(HttpResponse response);
 
   [[nodiscard]] bool is_websocket() const { return session_ != nullptr; }
+
   [[nodiscard]] bool can_be_deleted() const { return dropped_ && operations_ == 0; }
+
   [[nodiscard]] ConnectionId id() const { return id_; }
+
   // Brings what a flush needs into the cache.
   void prefetch() const {
     static constexpr std::size_t kLineBytes = 64;
@@ -56,12 +59,15 @@ class Connection final : public session::Link,
       __builtin_prefetch(begin + at);
     }
   }
+
   [[nodiscard]] bool is_blocked() const { return waiting_to_write_; }
 
   // session::Link
   outbox::Outbox& outbox() override { return outbox_; }
+
   void want_flush() override;
   void close(std::uint16_t code, std::string_view reason) override;
+
   [[nodiscard]] bool wants_native_pings() const override { return native_pings_; }
 
   // ws::MessageHandler
@@ -96,18 +102,18 @@ class Connection final : public session::Link,
   const ConnectionId id_;
   boost::asio::ip::tcp::socket socket_;
   outbox::Outbox outbox_;
-  std::unique_ptr<Http> http_;                // until the connection is a WebSocket
-  std::optional<ws::FrameReader> reader_;     // from then on
+  std::unique_ptr<Http> http_;             // until the connection is a WebSocket
+  std::optional<ws::FrameReader> reader_;  // from then on
   std::unique_ptr<session::Session> session_;
-  int operations_ = 0;                        // that the loop will still call back for
+  int operations_ = 0;  // that the loop will still call back for
   bool waiting_to_read_ = false;
   bool waiting_to_write_ = false;
   bool dropped_ = false;
   bool native_pings_ = false;
-  bool closing_ = false;                      // our Close frame is queued or out
-  bool peer_closed_ = false;                  // the peer's Close frame, or its end of stream
-  bool close_after_flush_ = false;            // HTTP without keep-alive
-  TimePoint deadline_ = TimePoint::max();     // of the HTTP request or the close handshake
+  bool closing_ = false;                   // our Close frame is queued or out
+  bool peer_closed_ = false;               // the peer's Close frame, or its end of stream
+  bool close_after_flush_ = false;         // HTTP without keep-alive
+  TimePoint deadline_ = TimePoint::max();  // of the HTTP request or the close handshake
 };
 
 }  // namespace trunkline::net

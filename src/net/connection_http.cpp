@@ -25,10 +25,10 @@ std::string_view view(boost::beast::string_view text) {
 }
 
 std::string serialize(const HttpResponse& response, bool keep_alive, bool with_body) {
-  std::string text = fmt::format(
-      "HTTP/1.1 {} {}\r\nContent-Length: {}\r\nConnection: {}\r\n", response.status,
-      view(http::obsolete_reason(static_cast<http::status>(response.status))),
-      response.body.size(), keep_alive ? "keep-alive" : "close");
+  std::string text =
+      fmt::format("HTTP/1.1 {} {}\r\nContent-Length: {}\r\nConnection: {}\r\n", response.status,
+                  view(http::obsolete_reason(static_cast<http::status>(response.status))),
+                  response.body.size(), keep_alive ? "keep-alive" : "close");
   if (!response.content_type.empty()) {
     text += fmt::format("Content-Type: {}\r\n", response.content_type);
   }
@@ -55,10 +55,8 @@ bool has_parameter(std::string_view query, std::string_view parameter) {
 }
 
 HttpResponse plain(unsigned status, std::string text) {
-  return {.status = status,
-          .content_type = "text/plain",
-          .body = std::move(text) + "\n",
-          .fields = {}};
+  return {
+      .status = status, .content_type = "text/plain", .body = std::move(text) + "\n", .fields = {}};
 }
 
 }  // namespace
@@ -129,8 +127,8 @@ void Connection::respond(HttpResponse response) {
   if (!http_ || !http_->responding || dropped_) {
     return;
   }
-  const bool is_head = http_->parser->is_header_done() &&
-                       http_->parser->get().method() == http::verb::head;
+  const bool is_head =
+      http_->parser->is_header_done() && http_->parser->get().method() == http::verb::head;
   const bool keep_alive = http_->keep_alive && !close_after_flush_;
   outbox_.push_reply(serialize(response, keep_alive, !is_head));
   want_flush();
@@ -171,10 +169,9 @@ bool Connection::is_origin_allowed(std::string_view origin, std::string_view hos
   if (authority != std::string_view::npos && origin.substr(authority + 3) == host) {
     return true;
   }
-  return std::ranges::any_of(shard_.options_.session.client.allowed_origins,
-                             [origin](const std::string& allowed) {
-                               return allowed == "*" || allowed == origin;
-                             });
+  return std::ranges::any_of(
+      shard_.options_.session.client.allowed_origins,
+      [origin](const std::string& allowed) { return allowed == "*" || allowed == origin; });
 }
 
 void Connection::refuse_upgrade(unsigned status, std::string reason) {
@@ -210,8 +207,7 @@ void Connection::upgrade(std::string_view query) {
       .sec_websocket_key = field(http::field::sec_websocket_key),
       .sec_websocket_version = field(http::field::sec_websocket_version),
       .sec_websocket_protocol = field(http::field::sec_websocket_protocol)};
-  const auto response =
-      ws::accept_handshake(request, {kSubprotocols.begin(), kSubprotocols.end()});
+  const auto response = ws::accept_handshake(request, {kSubprotocols.begin(), kSubprotocols.end()});
   const std::string_view offered = request.sec_websocket_protocol;
   if (response.has_value() && response->subprotocol.empty() &&
       offered.find("centrifuge-protobuf") != std::string_view::npos) {

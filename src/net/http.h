@@ -30,8 +30,8 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> fields;
 };
 
-// Answers a request, once, from the shard that gave it, at once or later. The connection may be gone
-// by then; calling it is safe all the same.
+// Answers a request, once, from the shard that gave it, at once or later. The connection may be
+// gone by then; calling it is safe all the same.
 using HttpRespond = std::move_only_function<void(HttpResponse)>;
 
 // Called on the shard whose connection received the request.

@@ -32,8 +32,7 @@ Result<std::uint16_t> Listener::open(const std::string& address, std::uint16_t p
   boost::system::error_code error;
   const asio::ip::address parsed = asio::ip::make_address(address, error);
   if (error) {
-    return fail(ErrorCode::kSystem,
-                fmt::format("'{}' is not an IP address to listen on", address));
+    return fail(ErrorCode::kSystem, fmt::format("'{}' is not an IP address to listen on", address));
   }
   const asio::ip::tcp::endpoint endpoint(parsed, port);
   acceptor_.open(endpoint.protocol(), error);
@@ -73,8 +72,8 @@ void Listener::wait() {
 
 void Listener::accept_some() {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    const int descriptor = ::accept4(acceptor_.native_handle(), nullptr, nullptr,
-                                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int descriptor =
+        ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (descriptor >= 0) {
       const int on = 1;
       ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

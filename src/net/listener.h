@@ -25,7 +25,9 @@ class Listener {
 
   // Binds and listens. Errors: kSystem.
   [[nodiscard]] Result<std::uint16_t> open(const std::string& address, std::uint16_t port);
+
   void start() { wait(); }
+
   void close();
 
  private:

@@ -41,8 +41,7 @@ Runtime::Runtime(RuntimeOptions options, const session::Authenticator& authentic
   }
   for (unsigned i = 0; i < options_.shards; ++i) {
     const std::uint64_t seed = (std::uint64_t{entropy()} << 32U) | entropy();
-    shards_.push_back(
-        std::make_unique<Shard>(i, mailboxes_, options_.shard, authenticator, seed));
+    shards_.push_back(std::make_unique<Shard>(i, mailboxes_, options_.shard, authenticator, seed));
   }
 }
 

@@ -39,6 +39,7 @@ class Runtime {
 
   // Binds the address and starts the threads. Errors: kSystem with address, port and reason.
   [[nodiscard]] Result<void> start();
+
   // The port that is listened on, after start().
   [[nodiscard]] std::uint16_t port() const { return port_; }
 
@@ -48,9 +49,8 @@ class Runtime {
 
   // Runs a task on a shard. False once the shard has ended: the task is dropped. Thread: any.
   bool post(hub::ShardId shard, Task task);
-  [[nodiscard]] hub::ShardId shards() const {
-    return static_cast<hub::ShardId>(mailboxes_.size());
-  }
+
+  [[nodiscard]] hub::ShardId shards() const { return static_cast<hub::ShardId>(mailboxes_.size()); }
 
  private:
   const RuntimeOptions options_;

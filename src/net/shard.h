@@ -86,9 +86,13 @@ class Shard final : public hub::Mail {
   void drain(Duration deadline);
 
   [[nodiscard]] hub::HubShard& hub() { return hub_; }
+
   [[nodiscard]] session::Environment& environment() { return environment_; }
+
   [[nodiscard]] boost::asio::io_context& io() { return io_; }
+
   [[nodiscard]] hub::ShardId self() const { return self_; }
+
   [[nodiscard]] ShardStats stats() const;
   // Continues `id`'s HTTP exchange; nothing when the connection has gone.
   void respond(ConnectionId id, HttpResponse response);
@@ -127,7 +131,7 @@ class Shard final : public hub::Mail {
 
   std::vector<std::vector<net::Mail>> outgoing_;  // a turn's mail, by shard
   std::vector<net::Mail> incoming_;
-  std::vector<char> read_buffer_;                 // shared by all connections, with padding behind
+  std::vector<char> read_buffer_;  // shared by all connections, with padding behind
   outbox::Plan plan_;
   IntrusiveList<Connection, FlushHook> to_flush_;
   IntrusiveList<Connection, DeadHook> dead_;

@@ -51,7 +51,9 @@ class Plan {
   static constexpr std::size_t kSpansMax = 64;
 
   [[nodiscard]] std::span<const std::string_view> spans() const { return {spans_.data(), count_}; }
+
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
   [[nodiscard]] bool empty() const { return count_ == 0; }
 
  private:
@@ -59,7 +61,9 @@ class Plan {
   enum class Part : std::uint8_t { kRest, kControl, kData, kSource, kClose };
 
   void clear() { count_ = bytes_ = 0; }
+
   [[nodiscard]] bool full() const { return count_ == kSpansMax; }
+
   void add(Part part, std::string_view span, Source* source = nullptr) {
     spans_[count_] = span;
     parts_[count_] = part;
@@ -95,6 +99,7 @@ class Outbox {
   void push_reply(std::string frames);
   // A whole control frame, or a protocol ping: overtakes everything at the next frame boundary.
   [[nodiscard]] Verdict push_control(std::string frame);
+
   // The source is asked at the next flush; it leaves by unlink() or by having nothing.
   void add_source(Source& source) {
     if (!source.is_linked()) {
@@ -116,20 +121,26 @@ class Outbox {
     return rest_.empty() && control_.empty() && data_.empty() && sources_.empty() &&
            close_frame_.empty();
   }
+
   [[nodiscard]] bool closing() const { return closing_; }
+
   // The Close frame has been written completely.
   [[nodiscard]] bool close_written() const { return closing_ && close_frame_.empty() && idle(); }
+
   // Bytes held here: replies, pushes, control frames and the rest of a frame.
   [[nodiscard]] std::size_t pending_bytes() const {
     return rest_.size() - rest_written_ + control_bytes_ + data_bytes_;
   }
+
   // Whether producers of replies should stop for now.
   [[nodiscard]] bool above_high_water() const { return data_bytes_ >= options_.high_water_bytes; }
+
   // Sources in line: what they are owed waits in the logs. Counts by walking.
   [[nodiscard]] std::size_t source_count();
   // When the oldest unsent byte has waited too long; nothing while nothing is stuck. A socket that
   // takes a little now and then is held to it all the same.
   [[nodiscard]] std::optional<TimePoint> write_deadline() const;
+
   [[nodiscard]] const OutboxStats& stats() const { return stats_; }
 
  private:

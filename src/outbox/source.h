@@ -26,6 +26,7 @@ class Source : public ListHook<Source> {
     std::string_view rest;  // of the frame that was written in part: the outbox copies it
     bool more = false;      // something is owed still, apart from that rest
   };
+
   // The first `bytes` of what peek() returned were written; frames not begun stay owed.
   virtual Taken taken(std::size_t bytes) = 0;
 };

@@ -11,8 +11,8 @@ namespace trunkline::replay {
 
 // A publication as a wire frame.
 struct EncodedFrame {
-  std::string bytes;              // below 4 GiB
-  std::uint32_t body_begin = 0;   // the publication alone
+  std::string bytes;             // below 4 GiB
+  std::uint32_t body_begin = 0;  // the publication alone
   std::uint32_t body_bytes = 0;
 };
 

@@ -16,9 +16,9 @@ namespace trunkline::replay {
 
 // How much history a log offers. All limits apply together.
 struct Retention {
-  std::size_t count_max = 0;   // publications
-  std::size_t bytes_max = 0;   // of frames; 0: no limit of its own
-  Duration age_max{0};         // since it was appended
+  std::size_t count_max = 0;  // publications
+  std::size_t bytes_max = 0;  // of frames; 0: no limit of its own
+  Duration age_max{0};        // since it was appended
 };
 
 // What a log keeps beside its history, for cursors that are a little behind: a channel without
@@ -33,8 +33,11 @@ class Log {
   explicit Log(std::string epoch) : epoch_(std::move(epoch)) {}
 
   [[nodiscard]] const std::string& epoch() const { return epoch_; }
+
   [[nodiscard]] Offset head() const { return window_.head(); }
+
   [[nodiscard]] Position top() const { return Position{epoch_, head()}; }
+
   [[nodiscard]] const Window& window() const { return window_; }
 
   // Encodes the publication behind the newest and returns its offset.
@@ -62,8 +65,8 @@ class Log {
 
   std::string epoch_;
   Window window_;
-  SegmentRef segment_;         // the one that is written to; absent after everything was forgotten
-  std::uint64_t position_ = 0; // in the byte stream, of the next frame
+  SegmentRef segment_;          // the one that is written to; absent after everything was forgotten
+  std::uint64_t position_ = 0;  // in the byte stream, of the next frame
 };
 
 }  // namespace trunkline::replay

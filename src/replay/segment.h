@@ -21,10 +21,14 @@ class Segment {
   ~Segment() = default;
 
   [[nodiscard]] std::uint64_t begin() const { return begin_; }
+
   // Positions of the next segment start here, whether or not the last bytes were used.
   [[nodiscard]] std::uint64_t end() const { return begin_ + capacity_; }
+
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
+
   [[nodiscard]] char* at(std::uint64_t position) { return bytes_.get() + (position - begin_); }
+
   [[nodiscard]] const char* at(std::uint64_t position) const {
     return bytes_.get() + (position - begin_);
   }

@@ -55,8 +55,8 @@ Run Window::run(Offset next, std::size_t bytes_max) const {
     }
   }
   const Record& last = record(Offset{low});
-  cached_ = Run{{segment->at(from.begin), last.begin + last.frame_bytes - from.begin},
-                Offset{low + 1}};
+  cached_ =
+      Run{{segment->at(from.begin), last.begin + last.frame_bytes - from.begin}, Offset{low + 1}};
   cached_next_ = next;
   cached_max_ = bytes_max;
   return cached_;
@@ -122,9 +122,9 @@ void Window::trim_before(Offset first) {
 
 std::uint64_t Window::frame_bytes() const {
   // Includes what was left unused at the end of full segments.
-  return records_.empty() ? 0
-                          : records_.back().begin + records_.back().frame_bytes -
-                                records_.front().begin;
+  return records_.empty()
+             ? 0
+             : records_.back().begin + records_.back().frame_bytes - records_.front().begin;
 }
 
 }  // namespace trunkline::replay

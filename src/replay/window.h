@@ -24,11 +24,11 @@ namespace trunkline::replay {
 
 // Where a publication's parts lie.
 struct Record {
-  std::uint64_t begin = 0;        // of its frame in the channel's byte stream
+  std::uint64_t begin = 0;  // of its frame in the channel's byte stream
   std::uint32_t frame_bytes = 0;
-  std::uint32_t body_begin = 0;   // of the publication alone, from the frame's first byte
+  std::uint32_t body_begin = 0;  // of the publication alone, from the frame's first byte
   std::uint32_t body_bytes = 0;
-  TimePoint time;                 // when it was appended
+  TimePoint time;  // when it was appended
 };
 
 // Contiguous frames.
@@ -50,9 +50,13 @@ class Window {
   explicit Window(Offset head = {}) : first_(head.next()) {}
 
   [[nodiscard]] Offset first() const { return first_; }
+
   [[nodiscard]] Offset head() const { return Offset{first_.value + records_.size() - 1}; }
+
   [[nodiscard]] bool empty() const { return records_.empty(); }
+
   [[nodiscard]] std::size_t size() const { return records_.size(); }
+
   // Whether a reader that needs `next` can go on: it is in the window or just behind its head.
   [[nodiscard]] bool holds(Offset next) const { return next >= first_; }
 
@@ -76,6 +80,7 @@ class Window {
   [[nodiscard]] std::size_t memory_bytes() const {
     return segment_bytes_ + records_.capacity_bytes();
   }
+
   // Bytes of the frames in the window.
   [[nodiscard]] std::uint64_t frame_bytes() const;
   // The segments from the one that holds `offset` on, for a copy of the window's end.

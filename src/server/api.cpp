@@ -94,14 +94,14 @@ void handle_api(Core& core, net::Shard& shard, const net::HttpRequest& request,
   }
   // A batch's result is its reply: the schema has `replies` at the top.
   const bool bare = method == "batch";
-  api_call({core, shard}, method, params.empty() ? "{}" : params,
-           [respond = std::move(respond),
-            bare](std::expected<std::string, ApiError> result) mutable {
-             respond({.status = 200,
-                      .content_type = "application/json",
-                      .body = bare && result.has_value() ? *result : api_reply(result),
-                      .fields = {}});
-           });
+  api_call(
+      {core, shard}, method, params.empty() ? "{}" : params,
+      [respond = std::move(respond), bare](std::expected<std::string, ApiError> result) mutable {
+        respond({.status = 200,
+                 .content_type = "application/json",
+                 .body = bare && result.has_value() ? *result : api_reply(result),
+                 .fields = {}});
+      });
 }
 
 }  // namespace trunkline::server

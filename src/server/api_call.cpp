@@ -26,8 +26,7 @@ std::string joined(const std::vector<std::string>& parts) {
 }
 
 ApiError api_error(const Error& error) {
-  return error.code == ErrorCode::kUnrecoverablePosition ? kApiUnrecoverablePosition
-                                                         : kApiInternal;
+  return error.code == ErrorCode::kUnrecoverablePosition ? kApiUnrecoverablePosition : kApiInternal;
 }
 
 // What publish and broadcast share.
@@ -209,15 +208,14 @@ void presence(const ApiContext& context, ApiParams params, ApiDone done) {
     done(std::unexpected(kApiNotAvailable));
     return;
   }
-  context.shard.hub().presence(
-      {.channel = channel,
-       .done =
-           [done = std::move(done)](Result<hub::Presence> result) mutable {
-             session::JsonText json;
-             session::write_presence(json, *result);
-             done(json.take());
-           }},
-      context.shard.environment().now.monotonic);
+  context.shard.hub().presence({.channel = channel,
+                                .done =
+                                    [done = std::move(done)](Result<hub::Presence> result) mutable {
+                                      session::JsonText json;
+                                      session::write_presence(json, *result);
+                                      done(json.take());
+                                    }},
+                               context.shard.environment().now.monotonic);
 }
 
 void presence_stats(const ApiContext& context, ApiParams params, ApiDone done) {
@@ -263,8 +261,8 @@ class Batch : public std::enable_shared_from_this<Batch> {
     }
     const auto& [method, params] = command->front();
     api_call(context_, method, params,
-             [self = shared_from_this(), name = method](
-                 const std::expected<std::string, ApiError>& result) {
+             [self = shared_from_this(),
+              name = method](const std::expected<std::string, ApiError>& result) {
                self->replies_.push_back(result.has_value() ? "{\"" + name + "\":" + *result + "}"
                                                            : api_reply(result));
                self->run_next();
@@ -295,18 +293,17 @@ void batch(const ApiContext& context, ApiParams params, ApiDone done) {
 void api_call(const ApiContext& context, std::string_view method, std::string_view params,
               ApiDone done) {
   using Method = void (*)(const ApiContext&, ApiParams, ApiDone);
-  static const std::map<std::string_view, Method> kMethods = {
-      {"publish", publish},
-      {"broadcast", broadcast},
-      {"history", history},
-      {"history_remove", history_remove},
-      {"presence", presence},
-      {"presence_stats", presence_stats},
-      {"channels", api_channels},
-      {"info", api_info},
-      {"disconnect", api_disconnect},
-      {"unsubscribe", api_unsubscribe},
-      {"batch", batch}};
+  static const std::map<std::string_view, Method> kMethods = {{"publish", publish},
+                                                              {"broadcast", broadcast},
+                                                              {"history", history},
+                                                              {"history_remove", history_remove},
+                                                              {"presence", presence},
+                                                              {"presence_stats", presence_stats},
+                                                              {"channels", api_channels},
+                                                              {"info", api_info},
+                                                              {"disconnect", api_disconnect},
+                                                              {"unsubscribe", api_unsubscribe},
+                                                              {"batch", batch}};
   const auto found = kMethods.find(method);
   if (found == kMethods.end()) {
     done(std::unexpected(kApiNotFound));

@@ -27,6 +27,7 @@ inline const ApiError kApiNamespaceNotFound{102, "namespace not found"};
 inline const ApiError kApiNotFound{104, "method not found"};
 inline const ApiError kApiNotAvailable{108, "not available"};
 inline const ApiError kApiUnrecoverablePosition{112, "unrecoverable position"};
+
 [[nodiscard]] inline ApiError api_bad_request(std::string what) {
   return {107, "bad request: " + std::move(what)};
 }

@@ -30,8 +30,7 @@ struct Selection {
     // Anonymous clients are not listed by user: they are named by their client id.
     for (const session::SessionId id : user.empty() ? registry.all() : registry.of_user(user)) {
       session::Session* session = registry.find(id);
-      const bool meant = session != nullptr && session->is_connected() &&
-                         session->user() == user &&
+      const bool meant = session != nullptr && session->is_connected() && session->user() == user &&
                          (client.empty() || session->client() == client) &&
                          std::ranges::find(spared, session->client()) == spared.end();
       if (meant) {
@@ -90,7 +89,8 @@ void api_info(const ApiContext& context, ApiParams /*params*/, ApiDone done) {
                           .channels = stats.hub.home.channels,
                           .users = shard.environment().registry.user_names()};
       },
-      [&core = context.core, done = std::move(done)](const std::vector<NodeCounts>& shards) mutable {
+      [&core = context.core,
+       done = std::move(done)](const std::vector<NodeCounts>& shards) mutable {
         NodeCounts sum;
         std::set<std::string> users;
         for (const NodeCounts& counts : shards) {

@@ -33,14 +33,21 @@ class Core {
   void stop(Duration timeout);
 
   [[nodiscard]] net::Runtime& runtime() { return runtime_; }
+
   [[nodiscard]] Snapshots& snapshots() { return snapshots_; }
+
   [[nodiscard]] const ServerConfig& config() const { return config_; }
+
   [[nodiscard]] const std::string& node() const { return node_; }
+
   [[nodiscard]] std::chrono::seconds uptime() const;
   [[nodiscard]] std::string url() const;
+
   [[nodiscard]] Hub& hub() { return hub_; }
+
   // The settings of a channel; nullopt when its namespace does not exist.
   [[nodiscard]] std::optional<hub::ChannelSettings> settings(std::string_view channel) const;
+
   // The subscribers inside the process on one shard. Thread: that shard.
   [[nodiscard]] LocalSubscribers& locals(hub::ShardId shard) { return locals_[shard]; }
 

@@ -21,10 +21,10 @@ void gather(net::Runtime& runtime, hub::ShardId origin, std::function<T(net::Sha
     hub::ShardId left;
     std::move_only_function<void(std::vector<T>)> done;
   };
+
   // Touched on the asking shard only; the others just carry the pointer back.
-  auto state =
-      std::make_shared<State>(State{std::vector<T>(runtime.shards()), runtime.shards(),
-                                    std::move(done)});
+  auto state = std::make_shared<State>(
+      State{std::vector<T>(runtime.shards()), runtime.shards(), std::move(done)});
   for (hub::ShardId id = 0; id < runtime.shards(); ++id) {
     runtime.post(id, [&runtime, origin, question, state](net::Shard& shard) {
       runtime.post(origin, [state, id = shard.self(),

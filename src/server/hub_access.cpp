@@ -43,8 +43,7 @@ class Answer {
 
 }  // namespace
 
-void Hub::publish(std::string channel, std::string json, PublishOptions options,
-                  PublishDone done) {
+void Hub::publish(std::string channel, std::string json, PublishOptions options, PublishDone done) {
   Answer answer(std::move(done));
   const auto settings = core_.settings(channel);
   if (!settings.has_value()) {
@@ -58,18 +57,17 @@ void Hub::publish(std::string channel, std::string json, PublishOptions options,
   }
   net::Runtime& runtime = core_.runtime();
   const hub::ShardId home = home_of(runtime, channel);
-  runtime.post(home, [channel = std::move(channel), data = std::move(*data),
-                      options = std::move(options), settings = *settings,
-                      answer = std::move(answer)](net::Shard& shard) mutable {
-    shard.hub().publish({.channel = std::move(channel),
-                         .settings = settings,
-                         .publication = {.data = std::move(data),
-                                         .info = {},
-                                         .tags = std::move(options.tags)},
-                         .idempotency_key = std::move(options.idempotency_key),
-                         .done = std::move(answer)},
-                        shard.environment().now.monotonic);
-  });
+  runtime.post(
+      home, [channel = std::move(channel), data = std::move(*data), options = std::move(options),
+             settings = *settings, answer = std::move(answer)](net::Shard& shard) mutable {
+        shard.hub().publish(
+            {.channel = std::move(channel),
+             .settings = settings,
+             .publication = {.data = std::move(data), .info = {}, .tags = std::move(options.tags)},
+             .idempotency_key = std::move(options.idempotency_key),
+             .done = std::move(answer)},
+            shard.environment().now.monotonic);
+      });
 }
 
 void Hub::on_snapshot(std::string prefix, SnapshotFunction function) {
@@ -94,9 +92,9 @@ HubSubscription Hub::subscribe(std::string channel, HubSubscribeOptions options,
     return HubSubscription{};
   }
   const hub::ShardId home = home_of(runtime, channel);
-  const bool posted = runtime.post(
-      home, [&core = core_, channel = std::move(channel), settings = *settings,
-             options = std::move(options), state](net::Shard& shard) mutable {
+  const bool posted =
+      runtime.post(home, [&core = core_, channel = std::move(channel), settings = *settings,
+                          options = std::move(options), state](net::Shard& shard) mutable {
         const std::lock_guard lock(state->mutex);
         if (!state->ended) {
           const auto made = std::make_shared<server::LocalSubscriber>(

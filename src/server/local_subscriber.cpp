@@ -58,11 +58,8 @@ void LocalSubscriber::begin(std::string channel, hub::ChannelSettings settings) 
       });
     };
   }
-  hub::HubShard::Attach request{.channel = channel_,
-                                .settings = settings,
-                                .member = {},
-                                .sink = {},
-                                .take = {}};
+  hub::HubShard::Attach request{
+      .channel = channel_, .settings = settings, .member = {}, .sink = {}, .take = {}};
   request.sink = [weak = weak_from_this()]() -> hub::Sink* { return weak.lock().get(); };
   request.take = [weak = weak_from_this()](std::unique_ptr<hub::Subscription> subscription,
                                            const hub::Attached& where) {
@@ -165,12 +162,12 @@ void LocalSubscriber::read() {
       }
     });
   }
-  reading_ = place_.runtime.post(place_.shard.self(),
-                                 [weak = weak_from_this()](net::Shard& /*shard*/) {
-                                   if (const auto self = weak.lock()) {
-                                     self->read();
-                                   }
-                                 });
+  reading_ =
+      place_.runtime.post(place_.shard.self(), [weak = weak_from_this()](net::Shard& /*shard*/) {
+        if (const auto self = weak.lock()) {
+          self->read();
+        }
+      });
 }
 
 void LocalSubscriber::on_event(hub::Subscription& /*subscription*/, hub::EventKind /*kind*/,

@@ -14,10 +14,10 @@ namespace trunkline::server {
 
 namespace {
 
+using net::ShardStats;
 using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
-using net::ShardStats;
 
 class Families {
  public:
@@ -41,9 +41,9 @@ class Families {
 
   // The sum over all shards by a code.
   template <class Code>
-  void add_by_code(const char* name, const char* help,
-                   const std::function<const std::map<Code, std::uint64_t>&(const ShardStats&)>&
-                       values) {
+  void add_by_code(
+      const char* name, const char* help,
+      const std::function<const std::map<Code, std::uint64_t>&(const ShardStats&)>& values) {
     std::map<Code, std::uint64_t> sums;
     for (const ShardStats& shard : shards_) {
       for (const auto& [code, count] : values(shard)) {

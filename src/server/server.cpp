@@ -17,8 +17,8 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
   if (!config.has_value()) {
     return std::unexpected(config.error());
   }
-  return std::unique_ptr<Server>(new Server(
-      std::make_unique<server::Core>(std::move(*config), std::move(options))));
+  return std::unique_ptr<Server>(
+      new Server(std::make_unique<server::Core>(std::move(*config), std::move(options))));
 }
 
 Result<void> Server::start() {

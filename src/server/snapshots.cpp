@@ -17,7 +17,9 @@ class Answer {
       : runtime_(runtime), shard_(shard), done_(std::move(done)) {}
 
   Answer(Answer&& other) noexcept
-      : runtime_(other.runtime_), shard_(other.shard_), done_(std::exchange(other.done_, nullptr)) {}
+      : runtime_(other.runtime_),
+        shard_(other.shard_),
+        done_(std::exchange(other.done_, nullptr)) {}
 
   Answer(const Answer&) = delete;
   Answer& operator=(const Answer&) = delete;
@@ -43,10 +45,8 @@ class Answer {
     } else {
       result = std::unexpected(std::move(snapshot.error()));
     }
-    runtime_.post(shard_, [done = std::exchange(done_, nullptr),
-                           result = std::move(result)](net::Shard& /*shard*/) mutable {
-      done(std::move(result));
-    });
+    runtime_.post(shard_, [done = std::exchange(done_, nullptr), result = std::move(result)](
+                              net::Shard& /*shard*/) mutable { done(std::move(result)); });
   }
 
   net::Runtime& runtime_;

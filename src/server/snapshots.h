@@ -25,6 +25,7 @@ class Snapshots {
   Snapshots() = default;
   Snapshots(const Snapshots&) = delete;
   Snapshots& operator=(const Snapshots&) = delete;
+
   ~Snapshots() { stop(); }
 
   // Before start().
@@ -63,6 +64,7 @@ class ShardSnapshots final : public session::SnapshotProvider {
   [[nodiscard]] bool covers(std::string_view channel) const override {
     return snapshots_.find(channel) != nullptr;
   }
+
   void take(const std::string& channel, const Position& attached,
             hub::Done<session::Snapshot> done) override {
     snapshots_.run(*snapshots_.find(channel), {channel, attached}, runtime_, shard_,

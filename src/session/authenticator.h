@@ -23,10 +23,10 @@ struct ConnectionClaims {
 
 // What a subscription token says.
 struct SubscriptionClaims {
-  std::string user;     // `sub`, must equal the connection's user
+  std::string user;  // `sub`, must equal the connection's user
   std::string channel;
-  std::string client;   // empty: any
-  std::string info;     // raw JSON, empty for none
+  std::string client;  // empty: any
+  std::string info;    // raw JSON, empty for none
   std::optional<WallTime> expire_at;
 };
 

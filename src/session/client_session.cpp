@@ -10,7 +10,7 @@ namespace trunkline::session {
 namespace {
 
 constexpr std::uint16_t kCloseNormal = 1000;
-constexpr std::uint16_t kCloseProtocolError = 1002;
+
 constexpr std::uint16_t kCloseMessageTooBig = 1009;
 constexpr std::uint32_t kStateInvalidated = 3014;
 

@@ -46,8 +46,7 @@ bool well_formed_object(od::value value, int depth) {
   for (auto field : object) {
     od::value member;
     std::string_view key;
-    if (field.error() != simdjson::SUCCESS ||
-        field.unescaped_key().get(key) != simdjson::SUCCESS ||
+    if (field.error() != simdjson::SUCCESS || field.unescaped_key().get(key) != simdjson::SUCCESS ||
         field.value().get(member) != simdjson::SUCCESS || !well_formed(member, depth + 1)) {
       return false;
     }
@@ -107,8 +106,11 @@ class Fields {
   explicit Fields(od::value& value) : value_(value) {}
 
   bool text(std::string_view& out) { return optional(value_.get_string().get(out)); }
+
   bool flag(bool& out) { return optional(value_.get_bool().get(out)); }
+
   bool number(std::int64_t& out) { return optional(value_.get_int64().get(out)); }
+
   bool number(std::uint64_t& out) { return optional(value_.get_uint64().get(out)); }
 
   // The raw text of a value, checked; null counts as a value.
@@ -341,8 +343,7 @@ Result<Command> CommandDecoder::decode(std::string_view line) {
   for (auto field : object) {
     od::value value;
     std::string_view key;
-    if (field.error() != simdjson::SUCCESS ||
-        field.unescaped_key().get(key) != simdjson::SUCCESS ||
+    if (field.error() != simdjson::SUCCESS || field.unescaped_key().get(key) != simdjson::SUCCESS ||
         field.value().get(value) != simdjson::SUCCESS) {
       return fail(ErrorCode::kMalformed, "not a JSON object");
     }

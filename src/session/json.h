@@ -15,16 +15,19 @@ class JsonText {
     out_ += text;
     return *this;
   }
+
   // A string with its quotes, escaped by RFC 8259, section 7.
   JsonText& string(std::string_view text);
   JsonText& number(std::uint64_t value);
   // `,"name":` or, as the first member of its object, `"name":`.
   JsonText& member(std::string_view name);
+
   JsonText& open() {
     first_ = true;
     out_ += '{';
     return *this;
   }
+
   JsonText& close() {
     first_ = false;
     out_ += '}';
@@ -32,6 +35,7 @@ class JsonText {
   }
 
   [[nodiscard]] std::string_view view() const { return out_; }
+
   [[nodiscard]] std::string take() { return std::move(out_); }
 
  private:

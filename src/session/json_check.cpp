@@ -54,8 +54,7 @@ bool is_json_number(std::string_view token) {
 }
 
 bool has_valid_escapes(std::string_view token) {
-  for (std::size_t at = token.find('\\'); at != std::string_view::npos;
-       at = token.find('\\', at)) {
+  for (std::size_t at = token.find('\\'); at != std::string_view::npos; at = token.find('\\', at)) {
     if (at + 1 >= token.size()) {
       return false;
     }

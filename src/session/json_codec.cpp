@@ -90,8 +90,8 @@ replay::EncodedFrame JsonCodec::publication_frame(const Publish& publish, std::s
 
 std::string JsonCodec::unlogged_frame(std::string_view channel,
                                       const hub::NewPublication& publication) const {
-  return publication_frame(
-             {.channel = channel, .publication = publication, .with_offset = false}, {}, Offset{})
+  return publication_frame({.channel = channel, .publication = publication, .with_offset = false},
+                           {}, Offset{})
       .bytes;
 }
 

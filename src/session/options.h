@@ -28,10 +28,10 @@ struct ChannelOptions {
   bool presence = false;
   bool join_leave = false;
   bool force_push_join_leave = false;
-  std::size_t history_size = 0;          // publications; 0 with history_ttl 0: no history
+  std::size_t history_size = 0;  // publications; 0 with history_ttl 0: no history
   Duration history_ttl{0};
-  Duration history_meta_ttl{0};          // 0: channel.history_meta_ttl
-  std::size_t history_bytes = 0;         // ours: bytes of wire frames; 0: no limit of its own
+  Duration history_meta_ttl{0};   // 0: channel.history_meta_ttl
+  std::size_t history_bytes = 0;  // ours: bytes of wire frames; 0: no limit of its own
   bool force_positioning = false;
   bool allow_positioning = false;
   bool force_recovery = false;
@@ -50,7 +50,7 @@ struct ChannelOptions {
   bool allow_history_for_anonymous = false;
   bool allow_history_for_subscriber = false;
   bool allow_user_limited_channels = false;
-  OnLost on_lost = OnLost::kResync;      // ours: slow_subscriber.on_lost
+  OnLost on_lost = OnLost::kResync;  // ours: slow_subscriber.on_lost
 
   [[nodiscard]] bool has_history() const { return history_size > 0 && history_ttl > Duration{0}; }
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a client may do with a channel. Pure functions of the rules, the channel's name and the user.
+// What a client may do with a channel. Pure functions of the rules, the channel's name and the
+// user.
 #pragma once
 
 #include "hub/messages.h"
@@ -35,6 +36,7 @@ struct Asker {
   bool subscribed = false;  // to the channel
   bool insecure = false;    // client.insecure
 };
+
 [[nodiscard]] bool may_subscribe(const ChannelOptions& options, const Asker& asker);
 [[nodiscard]] bool may_publish(const ChannelOptions& options, const Asker& asker);
 [[nodiscard]] bool may_read_presence(const ChannelOptions& options, const Asker& asker);

@@ -23,7 +23,9 @@ class Registry {
     sessions_.emplace(++last_, &session);
     return last_;
   }
+
   void remove(SessionId id) { sessions_.erase(id); }
+
   [[nodiscard]] Session* find(SessionId id) const {
     const auto found = sessions_.find(id);
     return found == sessions_.end() ? nullptr : found->second;
@@ -35,7 +37,9 @@ class Registry {
   [[nodiscard]] std::vector<SessionId> of_user(std::string_view user) const;
 
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
+
   [[nodiscard]] std::size_t users() const { return users_.size(); }
+
   [[nodiscard]] std::vector<std::string> user_names() const;
   // A copy, in the order of their age: the list may change while it is walked.
   [[nodiscard]] std::vector<SessionId> all() const;

@@ -220,8 +220,8 @@ void Session::on_timer(TimePoint now) {
   }
   if (now >= ping_at_) {
     // A ping that finds no room waits behind others: the next one is due soon enough.
-    std::string ping = link_.wants_native_pings() ? ws::make_frame(ws::Opcode::kPing, {})
-                                                  : text_frame("{}");
+    std::string ping =
+        link_.wants_native_pings() ? ws::make_frame(ws::Opcode::kPing, {}) : text_frame("{}");
     if (link_.outbox().push_control(std::move(ping)) == outbox::Verdict::kAccepted) {
       awaiting_pong_ = true;
       pong_due_ = TRUNKLINE_MUTANT("pong-not-awaited")

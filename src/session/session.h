@@ -50,6 +50,7 @@ class Link {
   // Begins the closing handshake with what is queued sent first. Session::on_closed follows later,
   // never from inside.
   virtual void close(std::uint16_t code, std::string_view reason) = 0;
+
   // Whether the client asked for WebSocket's own pings rather than the protocol's.
   [[nodiscard]] virtual bool wants_native_pings() const { return false; }
 };
@@ -91,13 +92,18 @@ class Session final : public hub::Sink, public Timer {
 
   // Ends the conversation from the server's side.
   void disconnect(std::uint16_t code, std::string_view reason);
+
   void disconnect(Disconnect why) { disconnect(why.code, why.reason); }
+
   // Ends one subscription from the server's side; false when there is none.
   bool unsubscribe(std::string_view channel, Unsubscribe why);
 
   [[nodiscard]] SessionId id() const { return id_; }
+
   [[nodiscard]] const std::string& client() const { return client_; }
+
   [[nodiscard]] const std::string& user() const { return user_; }
+
   [[nodiscard]] bool is_connected() const { return state_ == State::kConnected; }
 
   // hub::Sink
@@ -205,14 +211,14 @@ class Session final : public hub::Sink, public Timer {
   State state_ = State::kNew;
   bool in_batch_ = false;
   bool awaiting_pong_ = false;
-  bool exclusive_ = false;        // a command with a large answer is on its way
-  bool overflowed_ = false;       // an event did not fit: to be closed as slow
-  std::uint16_t in_flight_ = 0;   // commands whose home has not answered
+  bool exclusive_ = false;       // a command with a large answer is on its way
+  bool overflowed_ = false;      // an event did not fit: to be closed as slow
+  std::uint16_t in_flight_ = 0;  // commands whose home has not answered
   std::string client_;
   std::string user_;
   std::string info_;
-  std::string batch_;             // replies of the message that is being handled, joined by '\n'
-  std::string waiting_;           // commands that wait while paused
+  std::string batch_;    // replies of the message that is being handled, joined by '\n'
+  std::string waiting_;  // commands that wait while paused
   std::vector<Entry> entries_;
   std::uint64_t last_ticket_ = 0;
   std::optional<WallTime> expire_at_;

@@ -121,37 +121,49 @@ void Session::handle(const Command& command) {
     disconnect(kDisconnectBadRequest);
     return;
   }
+
   struct Visitor {
     Session& session;
     std::uint32_t id;
 
     void operator()(const PongCommand& /*body*/) const {}
+
     void operator()(const ConnectCommand& body) const { session.connect(id, body); }
+
     void operator()(const SubscribeCommand& body) const { session.subscribe(id, body); }
-    void operator()(const UnsubscribeCommand& body) const {
-      session.unsubscribe_command(id, body);
-    }
+
+    void operator()(const UnsubscribeCommand& body) const { session.unsubscribe_command(id, body); }
+
     void operator()(const PublishCommand& body) const { session.publish(id, body); }
+
     void operator()(const HistoryCommand& body) const { session.history(id, body); }
+
     void operator()(const PresenceCommand& body) const {
       session.presence(id, body.channel, false);
     }
+
     void operator()(const PresenceStatsCommand& body) const {
       session.presence(id, body.channel, true);
     }
+
     // No handler is registered: the feature is off.
     void operator()(const RpcCommand& /*body*/) const {
       session.reply_error(id, kErrorNotAvailable);
     }
+
     void operator()(const SendCommand& /*body*/) const {
       session.disconnect(kDisconnectNotAvailable);
     }
+
     void operator()(const RefreshCommand& body) const { session.refresh(id, body); }
+
     void operator()(const SubRefreshCommand& body) const { session.sub_refresh(id, body); }
+
     void operator()(const UnsupportedCommand& /*body*/) const {
       session.disconnect(kDisconnectBadRequest);
     }
   };
+
   std::visit(Visitor{*this, command.id}, command.body);
 }
 
@@ -243,8 +255,7 @@ void Session::connected(std::uint32_t id, const ConnectionClaims& claims) {
     }
   }
   if (options.connect_include_server_time) {
-    json.member("time").number(
-        static_cast<std::uint64_t>(now.wall.time_since_epoch().count()));
+    json.member("time").number(static_cast<std::uint64_t>(now.wall.time_since_epoch().count()));
   }
   json.close();
   reply(id, "connect", json.view());
@@ -361,16 +372,16 @@ void Session::publish(std::uint32_t id, const PublishCommand& command) {
       .channel = std::string(command.channel),
       .settings = channel_settings(environment_.options.channel, *options),
       .publication = {.data = std::string(command.data),
-                      .info = hub::ClientInfo{client_, user_, info_,
-                                              entry != nullptr && entry->granted
-                                                  ? entry->granted->info
-                                                  : std::string{}},
+                      .info =
+                          hub::ClientInfo{client_, user_, info_,
+                                          entry != nullptr && entry->granted ? entry->granted->info
+                                                                             : std::string{}},
                       .tags = {}},
       .idempotency_key = {},
-      .done = when_done<Position>(id, false, [](Session& session, std::uint32_t reply_id,
-                                                const Position& /*position*/) {
-        session.reply(reply_id, "publish", "{}");
-      })};
+      .done = when_done<Position>(
+          id, false, [](Session& session, std::uint32_t reply_id, const Position& /*position*/) {
+            session.reply(reply_id, "publish", "{}");
+          })};
   environment_.hub.publish(std::move(request), environment_.now.monotonic);
 }
 

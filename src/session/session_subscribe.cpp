@@ -135,13 +135,11 @@ void Session::subscribe(std::uint32_t id, const SubscribeCommand& command) {
   pending->received = environment_.now.monotonic;
   pending->recover = command.recover;
   pending->since = Position{std::string(command.epoch), Offset{command.offset}};
-  pending->recoverable =
-      options->has_history() &&
-      (options->force_recovery ||
-       (command.recoverable && (options->allow_recovery || reads_history)));
-  pending->positioned =
-      pending->recoverable || options->force_positioning ||
-      (command.positioned && (options->allow_positioning || reads_history));
+  pending->recoverable = options->has_history() &&
+                         (options->force_recovery ||
+                          (command.recoverable && (options->allow_recovery || reads_history)));
+  pending->positioned = pending->recoverable || options->force_positioning ||
+                        (command.positioned && (options->allow_positioning || reads_history));
   pending->join_leave =
       options->join_leave &&
       (options->force_push_join_leave || (command.join_leave && may_read_presence(*options, asks)));
@@ -275,9 +273,9 @@ void Session::snapshot_taken(std::uint64_t ticket, Result<Snapshot> snapshot) {
     return;
   }
   const Position at = snapshot->position.value_or(pending.attached.top);
-  const Offset next =
-      TRUNKLINE_MUTANT("snapshot-reads-head-after") ? entry.subscription->window().head().next()
-                                                    : at.offset.next();
+  const Offset next = TRUNKLINE_MUTANT("snapshot-reads-head-after")
+                          ? entry.subscription->window().head().next()
+                          : at.offset.next();
   const bool usable =
       at.epoch == entry.subscription->epoch() && entry.subscription->window().holds(next);
   if (usable) {
@@ -297,8 +295,7 @@ void Session::snapshot_taken(std::uint64_t ticket, Result<Snapshot> snapshot) {
     return;
   }
   // The newest state that this shard knows of is the least that the next one must contain.
-  pending.attached.top = Position{entry.subscription->epoch(),
-                                  entry.subscription->window().head()};
+  pending.attached.top = Position{entry.subscription->epoch(), entry.subscription->window().head()};
   ask_snapshot(entry);
 }
 

@@ -13,7 +13,7 @@ namespace trunkline::session {
 
 // The state of a channel's subject, for a subscriber that begins.
 struct Snapshot {
-  std::string data;                  // raw JSON
+  std::string data;  // raw JSON
   // The last publication that the state contains. Without it, the position at which the subscriber
   // was attached is taken, which is before the snapshot was asked for.
   std::optional<Position> position;

@@ -19,6 +19,7 @@ struct LatencyHistogram {
   [[nodiscard]] static constexpr Duration upper_bound(std::size_t bucket) {
     return std::chrono::microseconds(16) * (1LL << bucket);
   }
+
   void add(Duration duration) {
     std::size_t bucket = 0;
     while (bucket + 1 < kBuckets && duration > upper_bound(bucket)) {
@@ -31,14 +32,14 @@ struct LatencyHistogram {
 
 // Counters of one shard's sessions. Thread: owning shard.
 struct SessionStats {
-  std::uint64_t connected = 0;          // now, with a successful connect
+  std::uint64_t connected = 0;  // now, with a successful connect
   std::uint64_t commands = 0;
-  std::uint64_t received_bytes = 0;     // of messages
-  std::uint64_t recoveries = 0;         // subscriptions that resumed without a gap
-  std::uint64_t failed_recoveries = 0;  // that were told that they could not
+  std::uint64_t received_bytes = 0;                      // of messages
+  std::uint64_t recoveries = 0;                          // subscriptions that resumed without a gap
+  std::uint64_t failed_recoveries = 0;                   // that were told that they could not
   std::map<std::uint32_t, std::uint64_t> error_replies;  // by code
   std::map<std::uint16_t, std::uint64_t> disconnects;    // by code, those that the server began
-  LatencyHistogram command_latency;     // from a command's arrival to its reply in the outbox
+  LatencyHistogram command_latency;  // from a command's arrival to its reply in the outbox
 };
 
 }  // namespace trunkline::session

@@ -43,7 +43,8 @@ std::size_t write_frame_header(char* out, Opcode opcode, std::uint64_t payload_b
 [[nodiscard]] std::string make_frame(Opcode opcode, std::string_view payload);
 
 // A whole masked frame (client role).
-[[nodiscard]] std::string make_masked_frame(Opcode opcode, std::string_view payload, MaskingKey key);
+[[nodiscard]] std::string make_masked_frame(Opcode opcode, std::string_view payload,
+                                            MaskingKey key);
 
 // The payload of a Close frame; the reason is cut to kCloseReasonBytesMax at a character's border.
 // kCloseNoStatus gives an empty payload.

@@ -72,8 +72,7 @@ Result<FrameReader::Header> FrameReader::read_header(std::string_view bytes, Rol
   const std::uint8_t first = byte_at(bytes, 0);
   if (bytes.size() < 2) {
     // The mask bit is not known yet: judge the first byte with the one that is right.
-    const Result<void> good =
-        check_first_bytes(first, role == Role::kServer ? 0x80U : 0U, role);
+    const Result<void> good = check_first_bytes(first, role == Role::kServer ? 0x80U : 0U, role);
     return good.has_value() ? Result<Header>(header) : std::unexpected(good.error());
   }
   const std::uint8_t second = byte_at(bytes, 1);
@@ -92,8 +91,7 @@ Result<FrameReader::Header> FrameReader::read_header(std::string_view bytes, Rol
     for (std::size_t at = 2; at < 2 + extended; ++at) {
       header.payload_bytes = (header.payload_bytes << 8U) | byte_at(bytes, at);
     }
-    const bool minimal = extended == 2 ? header.payload_bytes > 125
-                                       : header.payload_bytes > 0xFFFF;
+    const bool minimal = extended == 2 ? header.payload_bytes > 125 : header.payload_bytes > 0xFFFF;
     if (!minimal) {
       return violation("a length is not encoded in the fewest bytes");
     }
@@ -115,15 +113,15 @@ Result<FrameReader::Header> FrameReader::read_header(std::string_view bytes, Rol
 
 // What is kept between reads while a frame or a message is unfinished.
 struct FrameReader::Partial {
-  std::string header;            // bytes of an incomplete header
+  std::string header;  // bytes of an incomplete header
   bool in_frame = false;
   Header frame;                  // valid when in_frame
   std::uint64_t frame_seen = 0;  // payload bytes of it that came
   bool in_message = false;       // a data message has begun
   bool text = false;
   Utf8Checker utf8;
-  std::vector<char> message;     // payload of the data message so far
-  std::vector<char> control;     // payload of the control frame so far
+  std::vector<char> message;  // payload of the data message so far
+  std::vector<char> control;  // payload of the control frame so far
 
   [[nodiscard]] bool idle() const { return header.empty() && !in_frame && !in_message; }
 };
@@ -158,8 +156,7 @@ Result<bool> deliver_control(Opcode opcode, std::string_view payload, MessageHan
   if (payload.size() == 1) {
     return violation("a Close frame with one byte");
   }
-  const auto code =
-      static_cast<CloseCode>((byte_at(payload, 0) << 8U) | byte_at(payload, 1));
+  const auto code = static_cast<CloseCode>((byte_at(payload, 0) << 8U) | byte_at(payload, 1));
   if (!may_be_sent(code)) {
     return violation(fmt::format("close code {} may not be sent", code));
   }

@@ -41,16 +41,15 @@ std::vector<std::string_view> tokens(std::string_view list) {
 }
 
 bool has_token(std::string_view list, std::string_view token) {
-  return std::ranges::any_of(tokens(list), [token](std::string_view found) {
-    return equal_without_case(found, token);
-  });
+  return std::ranges::any_of(
+      tokens(list), [token](std::string_view found) { return equal_without_case(found, token); });
 }
 
 std::string base64(std::string_view bytes) {
   std::string text(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-  const int size = EVP_EncodeBlock(
-      reinterpret_cast<unsigned char*>(text.data()),
-      reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
+                                   reinterpret_cast<const unsigned char*>(bytes.data()),
+                                   static_cast<int>(bytes.size()));
   text.resize(static_cast<std::size_t>(size));
   return text;
 }
@@ -117,8 +116,8 @@ std::string make_request(const ClientHandshake& handshake, std::string_view nonc
       "Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n",
       handshake.target, handshake.host, base64(nonce));
   if (!handshake.subprotocols.empty()) {
-    request += fmt::format("Sec-WebSocket-Protocol: {}\r\n",
-                           fmt::join(handshake.subprotocols, ", "));
+    request +=
+        fmt::format("Sec-WebSocket-Protocol: {}\r\n", fmt::join(handshake.subprotocols, ", "));
   }
   if (!handshake.origin.empty()) {
     request += fmt::format("Origin: {}\r\n", handshake.origin);
@@ -144,7 +143,8 @@ Result<std::string> check_reply(const ClientHandshake& handshake, std::string_vi
   const std::string_view protocol = trimmed(reply.sec_websocket_protocol);
   if (!protocol.empty() &&
       std::ranges::find(handshake.subprotocols, protocol) == handshake.subprotocols.end()) {
-    return fail(ErrorCode::kHandshakeRefused, "the server chose a subprotocol that was not offered");
+    return fail(ErrorCode::kHandshakeRefused,
+                "the server chose a subprotocol that was not offered");
   }
   return std::string(protocol);
 }

@@ -14,11 +14,11 @@ namespace trunkline::ws {
 
 // The fields of a client's request that matter; an absent header is empty.
 struct HandshakeRequest {
-  std::string_view method;                  // "GET"
-  unsigned http_version = 11;               // 11 is HTTP/1.1
+  std::string_view method;     // "GET"
+  unsigned http_version = 11;  // 11 is HTTP/1.1
   std::string_view host;
-  std::string_view upgrade;                 // list of tokens
-  std::string_view connection;              // list of tokens
+  std::string_view upgrade;     // list of tokens
+  std::string_view connection;  // list of tokens
   std::string_view sec_websocket_key;
   std::string_view sec_websocket_version;
   std::string_view sec_websocket_protocol;  // list of subprotocols, in the client's order
@@ -46,11 +46,12 @@ struct HandshakeRefusal {
 
 // Client role: the request's bytes. `nonce` is 16 random bytes; `target` a path with query.
 struct ClientHandshake {
-  std::string host;                       // with port when it is not the default
+  std::string host;  // with port when it is not the default
   std::string target = "/";
   std::vector<std::string> subprotocols;
-  std::string origin;                     // empty: none
+  std::string origin;  // empty: none
 };
+
 [[nodiscard]] std::string make_request(const ClientHandshake& handshake, std::string_view nonce);
 
 // Client role: checks the response of section 4.1. Returns the chosen subprotocol.
@@ -62,6 +63,7 @@ struct HandshakeReply {
   std::string_view sec_websocket_protocol;
   std::string_view sec_websocket_extensions;
 };
+
 [[nodiscard]] Result<std::string> check_reply(const ClientHandshake& handshake,
                                               std::string_view nonce, const HandshakeReply& reply);
 

@@ -11,13 +11,15 @@ class Utf8Checker {
  public:
   // False at the first bad byte; nothing may follow then.
   [[nodiscard]] bool feed(std::string_view bytes);
+
   // Whether the text may end here.
   [[nodiscard]] bool is_complete() const { return needed_ == 0; }
+
   void reset() { *this = Utf8Checker{}; }
 
  private:
-  std::uint8_t needed_ = 0;    // continuation bytes still to come
-  std::uint8_t low_ = 0x80;    // what the next one may be
+  std::uint8_t needed_ = 0;  // continuation bytes still to come
+  std::uint8_t low_ = 0x80;  // what the next one may be
   std::uint8_t high_ = 0xBF;
 };
 

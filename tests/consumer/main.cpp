@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Uses the installed library as its users do: public headers only, nothing of this repository.
-#include <cstdio>
-#include <string>
-
 #include <trunkline/error.h>
 #include <trunkline/position.h>
 #include <trunkline/version.h>
+
+#include <cstdio>
+#include <string>
 
 int main() {
   const trunkline::Error error{trunkline::ErrorCode::kTimeout, "dial"};

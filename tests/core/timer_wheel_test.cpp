@@ -67,6 +67,7 @@ TEST(TimerWheel, RearmingFromTheCallbackFiresAgain) {
     TimerWheel& wheel;
     int count = 0;
   };
+
   TimerWheel wheel(at(seconds(0)));
   Repeating timer(wheel);
   wheel.arm(timer, at(seconds(25)));

@@ -87,10 +87,28 @@ TEST_F(CommandDecoderTest, KeepsPayloadsAsTheyStand) {
 }
 
 TEST_F(CommandDecoderTest, RefusesPayloadsThatAreNotJson) {
-  for (const std::string data :
-       {"{a:1}", "[1 2]", "[1,]", R"({"a":1 "b":2})", R"({"a":nope})", "tru", "01", "1.", "-", "+1",
-        R"("bad \x escape")", R"("half \u12")", "[[1]", R"({"a"})", R"({"a":})", "'x'", "NaN",
-        R"({"a":[{"b":tru}]})", R"(["a":"b"])", R"({"a":"b":1})", R"({"\q":1})", ""}) {
+  for (const std::string data : {"{a:1}",
+                                 "[1 2]",
+                                 "[1,]",
+                                 R"({"a":1 "b":2})",
+                                 R"({"a":nope})",
+                                 "tru",
+                                 "01",
+                                 "1.",
+                                 "-",
+                                 "+1",
+                                 R"("bad \x escape")",
+                                 R"("half \u12")",
+                                 "[[1]",
+                                 R"({"a"})",
+                                 R"({"a":})",
+                                 "'x'",
+                                 "NaN",
+                                 R"({"a":[{"b":tru}]})",
+                                 R"(["a":"b"])",
+                                 R"({"a":"b":1})",
+                                 R"({"\q":1})",
+                                 ""}) {
     EXPECT_FALSE(decode(R"({"id":1,"publish":{"channel":"c","data":)" + data + "}}").has_value())
         << data;
     EXPECT_EQ(check(data), std::nullopt) << data;
