@@ -50,6 +50,8 @@ class Subscription final : public outbox::Source, public ListHook<LostHook> {
   // Made by HubShard::attach and given to the sink pinned: nothing is delivered before
   // resume_at(). The sink must outlive it.
   Subscription(Feeds& feeds, Feed& feed, Sink& sink, std::string client);
+  Subscription(const Subscription&) = delete;
+  Subscription& operator=(const Subscription&) = delete;
   ~Subscription() override;
 
   // Delivers from `next` on: what the log holds at once (at the end of this turn), later

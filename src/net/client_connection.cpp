@@ -274,9 +274,14 @@ bool ClientConnection::on_pong(std::string_view) {
 
 bool ClientConnection::on_close(ws::CloseCode code, std::string_view reason) {
   append_frame(ws::Opcode::kClose, ws::close_payload(code, {}));
+  // Let go first: should the answer find no socket any more, the peer's code counts all the same.
+  ClientConnectionOwner* owner = std::exchange(owner_, nullptr);
   const std::string kept(reason);
   write();
-  lost(code, kept);
+  finish();
+  if (owner != nullptr) {
+    owner->on_connection_closed(code, kept);
+  }
   return false;
 }
 

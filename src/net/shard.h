@@ -71,6 +71,8 @@ class Shard final : public hub::Mail {
   Shard(hub::ShardId self, const std::vector<std::unique_ptr<Mailbox>>& mailboxes,
         const ShardOptions& options, const session::Authenticator& authenticator,
         std::uint64_t seed);
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
   ~Shard() override;
 
   // Starts the thread. Thread: any, once.
