@@ -74,19 +74,25 @@ Outcome read(ws::Role role, std::size_t limit, std::span<const std::uint8_t> byt
   ws::FrameReader reader(role, {.message_bytes_max = limit});
   Recorder recorder(limit);
   Outcome outcome;
+  std::size_t received = 0;
   while (!bytes.empty()) {
     const auto part = bytes.first(std::min(piece, bytes.size()));
     bytes = bytes.subspan(part.size());
-    // A buffer of just this piece and its padding, so that an overrun is seen.
-    std::vector<char> buffer(part.begin(), part.end());
-    buffer.resize(part.size() + ws::kMessagePadding);
+    // A buffer of just this piece and its padding, so that an overrun is seen: a vector that grew
+    // would have room to spare.
+    std::vector<char> buffer(part.size() + ws::kMessagePadding);
+    std::ranges::copy(part, buffer.begin());
+    received += part.size();
     const auto result = reader.read({buffer.data(), part.size()}, recorder);
     if (!result.has_value()) {
       outcome.error = static_cast<int>(result.error().code);
       break;
     }
-    // What was received bounds what is held, not what was claimed.
-    require(reader.buffered_bytes() <= limit + 256);
+    // What was received bounds what is held, not what was claimed. Beside a message there may be a
+    // control frame and an unfinished header.
+    require(reader.buffered_bytes() <= received);
+    require(reader.buffered_bytes() <= limit + 125 + ws::kFrameHeaderBytesMax);
+    require(!recorder.closed || reader.buffered_bytes() == 0);
   }
   outcome.events = std::move(recorder.events);
   return outcome;

@@ -49,6 +49,14 @@ Result<History> read_history(const replay::Log& log, Offset history_first,
     return result;
   }
   const replay::Window& window = log.window();
+  // The offset is the client's: nothing lies before 0 and nothing behind the head, and neither
+  // neighbour may be computed.
+  const bool nothing_there =
+      query.since.has_value() &&
+      (query.reverse ? query.since->offset == Offset{} : query.since->offset >= window.head());
+  if (nothing_there) {
+    return result;
+  }
   if (query.reverse) {
     const Offset newest = query.since.has_value()
                               ? std::min(Offset{query.since->offset.value - 1}, window.head())

@@ -122,8 +122,6 @@ struct FrameReader::Partial {
   Utf8Checker utf8;
   std::vector<char> message;  // payload of the data message so far
   std::vector<char> control;  // payload of the control frame so far
-
-  [[nodiscard]] bool idle() const { return header.empty() && !in_frame && !in_message; }
 };
 
 FrameReader::FrameReader(Role role, ReaderLimits limits) : role_(role), limits_(limits) {
@@ -181,6 +179,10 @@ Result<void> FrameReader::read(std::span<char> bytes, MessageHandler& handler) {
       return std::unexpected(used.error());
     }
     bytes = bytes.subspan(*used);
+  }
+  if (stopped_) {
+    // A Close or a stop may come inside a fragmented message, which nobody will finish.
+    partial_.reset();
   }
   return {};
 }

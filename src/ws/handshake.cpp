@@ -54,15 +54,13 @@ std::string base64(std::string_view bytes) {
   return text;
 }
 
-// 16 bytes in base64: 22 letters and "==" (section 4.2.1, item 5).
+// 16 bytes in base64: 22 letters and "==" (section 4.2.1, item 5). Not with EVP_DecodeBlock, which
+// takes a '=' in the middle for a zero.
 bool is_valid_key(std::string_view key) {
-  if (key.size() != 24) {
-    return false;
-  }
-  std::array<unsigned char, 18> bytes{};
-  const int size = EVP_DecodeBlock(bytes.data(), reinterpret_cast<const unsigned char*>(key.data()),
-                                   static_cast<int>(key.size()));
-  return size == 18 && key.ends_with("==") && key[21] != '=';
+  constexpr std::string_view kLetters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  return key.size() == 24 && key.ends_with("==") &&
+         key.substr(0, 22).find_first_not_of(kLetters) == std::string_view::npos;
 }
 
 std::unexpected<HandshakeRefusal> refuse(int status, std::string reason) {
@@ -131,7 +129,9 @@ Result<std::string> check_reply(const ClientHandshake& handshake, std::string_vi
     return fail(ErrorCode::kHandshakeRefused,
                 fmt::format("the server answered HTTP status {}", reply.status));
   }
-  if (!has_token(reply.upgrade, "websocket") || !has_token(reply.connection, "upgrade")) {
+  // The client compares the whole Upgrade field, the server looks for a token in it.
+  if (!equal_without_case(trimmed(reply.upgrade), "websocket") ||
+      !has_token(reply.connection, "upgrade")) {
     return fail(ErrorCode::kHandshakeRefused, "the response does not upgrade to websocket");
   }
   if (trimmed(reply.sec_websocket_accept) != accept_key(base64(nonce))) {

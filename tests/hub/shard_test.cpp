@@ -108,6 +108,7 @@ class HubTest : public ::testing::Test {
       homes.emplace(nodes[0]->hub.home_of(name), name);
     }
     settings.history = {.count_max = 10, .bytes_max = 0, .age_max = std::chrono::seconds(60)};
+    settings.meta_ttl = std::chrono::hours(1);
   }
 
   void deliver_mail() {
@@ -248,6 +249,9 @@ TEST_F(HubTest, ASubscriberWhoseNextIsGoneIsToldAndGetsNothingMore) {
   }
   now += replay::kCatchUp.age_max;
   publish(0, homes[0], "y");
+  turn();
+  // Another shard learns with the next update what the home has forgotten.
+  publish(0, homes[0], "z");
   turn();
   slow.stalled = false;
   slow.on_ready(*slow.subscription);

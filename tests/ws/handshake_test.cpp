@@ -52,6 +52,67 @@ TEST(AcceptHandshake, RefusesEachBrokenRule) {
   EXPECT_EQ(with([](auto& r) { r.sec_websocket_key = "!!!!!!!!!!!!!!!!!!!!!!=="; }), 400);
 }
 
+// OpenSSL decodes a '=' in the middle as a zero, so that such keys were taken.
+TEST(AcceptHandshake, RefusesKeysThatAreNot16BytesInBase64) {
+  for (const std::string_view key :
+       {"dGhl=HNhbXBsZSBub25jZQ==", "=====================Q==", "dGhlIHNhbXBsZSBub25jZQAA",
+        "dGhlIHNhbXBsZSBub25jZQA=", "dGhlIHNhbXBsZSBub25jZQAAAA==", "dGhlIHNhbXBsZSBub25j",
+        "dGhlIHNhbXBsZSBub25jZQ==dGhl", "dGhlIHNhbXBsZSBub25j-_==", "dGhlIHNh bXBsZSBub25jZ=="}) {
+    HandshakeRequest request = good_request();
+    request.sec_websocket_key = key;
+    EXPECT_EQ(refusal(request), 400) << key;
+  }
+}
+
+TEST(AcceptHandshake, TakesEveryLetterOfBase64InAKey) {
+  for (const std::string_view key :
+       {"ABCDEFGHIJKLMNOPQRSTUQ==", "VWXYZabcdefghijklmnopQ==", "qrstuvwxyz0123456789+/=="}) {
+    HandshakeRequest request = good_request();
+    request.sec_websocket_key = key;
+    EXPECT_EQ(refusal(request), 0) << key;
+  }
+}
+
+TEST(AcceptHandshake, IgnoresSpaceAroundValues) {
+  HandshakeRequest request = good_request();
+  request.sec_websocket_key = " dGhlIHNhbXBsZSBub25jZQ== ";
+  request.sec_websocket_version = " 13\t";
+  EXPECT_EQ(accept_handshake(request, {})->accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+}
+
+TEST(AcceptHandshake, SaysWhyARequestIsRefused) {
+  HandshakeRequest request = good_request();
+  request.http_version = 10;
+  EXPECT_EQ(accept_handshake(request, {}).error().reason, "a WebSocket handshake needs HTTP/1.1");
+  request.method = "POST";
+  EXPECT_EQ(accept_handshake(request, {}).error().reason, "a WebSocket handshake is a GET request");
+}
+
+TEST(AcceptHandshake, ComparesSubprotocolsWithCase) {
+  HandshakeRequest request = good_request();
+  request.sec_websocket_protocol = "A";
+  EXPECT_EQ(accept_handshake(request, {"a"})->subprotocol, "");
+}
+
+TEST(MakeRequest, CarriesWhatSection41Asks) {
+  EXPECT_EQ(make_request({.host = "example.com:81",
+                          .target = "/chat?x=1",
+                          .subprotocols = {"a", "b"},
+                          .origin = "http://example.com"},
+                         "the sample nonce"),
+            "GET /chat?x=1 HTTP/1.1\r\nHost: example.com:81\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: a, b\r\n"
+            "Origin: http://example.com\r\n\r\n");
+}
+
+TEST(MakeRequest, LeavesOutWhatIsEmpty) {
+  const std::string request = make_request(
+      {.host = "h", .target = "/", .subprotocols = {}, .origin = {}}, "the sample nonce");
+  EXPECT_EQ(request.find("Sec-WebSocket-Protocol"), std::string::npos);
+  EXPECT_EQ(request.find("Origin"), std::string::npos);
+}
+
 TEST(AcceptHandshake, PicksTheClientsFirstSupportedSubprotocol) {
   HandshakeRequest request = good_request();
   request.sec_websocket_protocol = "unknown, b, a";
@@ -87,6 +148,36 @@ TEST_F(CheckReply, RefusesEachBrokenRule) {
   EXPECT_FALSE(with([](auto& r) { r.sec_websocket_accept = "x"; }));
   EXPECT_FALSE(with([](auto& r) { r.sec_websocket_protocol = "not-offered"; }));
   EXPECT_FALSE(with([](auto& r) { r.sec_websocket_extensions = "permessage-deflate"; }));
+}
+
+// Section 4.1, item 2 compares the whole field, unlike the server's side.
+TEST_F(CheckReply, RefusesAnUpgradeToMoreThanWebsocket) {
+  good.upgrade = "websocket, h2c";
+  EXPECT_FALSE(check_reply({}, kNonce, good).has_value());
+}
+
+TEST_F(CheckReply, ComparesUpgradeAndConnectionWithoutCase) {
+  good.upgrade = "WebSocket";
+  good.connection = "keep-alive, UPGRADE";
+  EXPECT_TRUE(check_reply({}, kNonce, good).has_value());
+}
+
+TEST_F(CheckReply, ComparesAcceptWithCase) {
+  good.sec_websocket_accept = "S3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+  EXPECT_FALSE(check_reply({}, kNonce, good).has_value());
+}
+
+TEST_F(CheckReply, NamesTheSubprotocolThatTheServerChose) {
+  ClientHandshake handshake;
+  handshake.subprotocols = {"a", "b"};
+  good.sec_websocket_protocol = "b";
+  EXPECT_EQ(check_reply(handshake, kNonce, good).value(), "b");
+}
+
+TEST_F(CheckReply, TakesAServerThatChoseNoSubprotocol) {
+  ClientHandshake handshake;
+  handshake.subprotocols = {"a"};
+  EXPECT_EQ(check_reply(handshake, kNonce, good).value(), "");
 }
 
 }  // namespace
