@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "replay/window.h"
-
 #include "core/random.h"
+#include "replay/window.h"
 
 #include <gtest/gtest.h>
 
@@ -140,7 +139,8 @@ TEST(Window, ARunThatWasAskedForBeforeSeesWhatWasPushedSince) {
 
 TEST(Window, SettlesAtEveryByteOfEveryRun) {
   Writer writer(16);
-  for (const char* frame : {"<1>", "<22>", "<333>", "<>", "<4444>", "<55555555555555555555>", "<6>"}) {
+  for (const char* frame :
+       {"<1>", "<22>", "<333>", "<>", "<4444>", "<55555555555555555555>", "<6>"}) {
     writer.push(frame);
   }
   for (std::uint64_t next = 1; next <= writer.frames.size(); ++next) {
