@@ -18,6 +18,9 @@ class Utf8Checker {
   void reset() { *this = Utf8Checker{}; }
 
  private:
+  // Takes the first byte of a character of several bytes.
+  bool begin_character(std::uint8_t lead);
+
   std::uint8_t needed_ = 0;  // continuation bytes still to come
   std::uint8_t low_ = 0x80;  // what the next one may be
   std::uint8_t high_ = 0xBF;
