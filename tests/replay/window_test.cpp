@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/random.h"
 #include "replay/window.h"
+
+#include "core/random.h"
 
 #include <gtest/gtest.h>
 
