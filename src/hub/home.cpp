@@ -46,6 +46,7 @@ struct Home::Channel final : ListHook<Home::Dirty>, ListHook<Home::Keyed> {
   std::size_t subscribers = 0;
   std::vector<Interest> shards;
   StringMap<ClientInfo> members;  // with presence or join_leave only
+  std::string joining;            // the member whose attach is being answered here: not told yet
   std::unique_ptr<RecentKeys> keys;
 };
 
@@ -238,6 +239,7 @@ void Home::attach(AttachRequest request, TimePoint now) {
                     .history_first = channel.log->history_first(request.settings.history, now)};
   if (request.origin == self_) {
     feeds_.bind(channel.name, channel.log->epoch(), channel.log->window());
+    channel.joining = member.client;
     request.done(std::move(attached));
   } else {
     std::shared_ptr<const Extension> window;
@@ -249,6 +251,9 @@ void Home::attach(AttachRequest request, TimePoint now) {
   }
   // Looked up again: the continuation may have ended the subscription and with it the channel.
   Channel* still = find(request.channel);
+  if (still != nullptr) {
+    still->joining.clear();
+  }
   if (request.settings.join_leave && still != nullptr && still->members.contains(member.client)) {
     event(*still, EventKind::kJoin, codec_.join_frame(still->name, member));
   }
@@ -265,7 +270,8 @@ void Home::detach(DetachNotice notice, TimePoint now) {
   }
   const auto member = channel->members.find(notice.client);
   if (member != channel->members.end() && !TRUNKLINE_MUTANT("detach-keeps-member")) {
-    if (channel->settings.join_leave) {
+    // Nobody has seen one join that is refused before its attach was answered.
+    if (channel->settings.join_leave && notice.client != channel->joining) {
       event(*channel, EventKind::kLeave, codec_.leave_frame(channel->name, member->second));
     }
     channel->members.erase(member);

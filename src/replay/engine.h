@@ -48,7 +48,8 @@ class Engine {
   // handed out, so that even a history of one loses nothing for those who are connected.
   virtual void trim(std::string_view channel, TimePoint now) = 0;
 
-  // Forgets all publications of an open log; its position stays.
+  // Ends the history of an open log: no reader is given its publications any more, and they are
+  // forgotten once those who are connected had the time to take them. Its position stays.
   virtual void clear(std::string_view channel) = 0;
 
   // The caller needs the log no more. The engine keeps the position (and what the retention

@@ -29,6 +29,10 @@ Offset Log::append(const FrameEncoder& encoder, TimePoint now) {
 }
 
 Offset Log::history_first(const Retention& retention, TimePoint now) const {
+  return std::max(first_within(retention, now), history_begin_);
+}
+
+Offset Log::first_within(const Retention& retention, TimePoint now) const {
   if (retention.count_max == 0) {
     return head().next();
   }
@@ -57,12 +61,13 @@ Offset Log::history_first(const Retention& retention, TimePoint now) const {
 }
 
 void Log::trim(const Retention& retention, TimePoint now) {
-  window_.trim_before(std::min(history_first(retention, now), history_first(kCatchUp, now)));
+  window_.trim_before(std::min(history_first(retention, now), first_within(kCatchUp, now)));
   leave_segment_if_empty();
 }
 
 TimePoint Log::expires_at(const Retention& retention) const {
-  const Duration history = retention.count_max == 0 ? Duration{0} : retention.age_max;
+  const bool is_history = retention.count_max > 0 && window_.first() >= history_begin_;
+  const Duration history = is_history ? retention.age_max : Duration{0};
   return window_.record(window_.first()).time + std::max(history, kCatchUp.age_max);
 }
 

@@ -48,6 +48,11 @@ class Log {
   [[nodiscard]] Offset history_first(const Retention& retention, TimePoint now) const;
   // Forgets what is neither history nor within kCatchUp.
   void trim(const Retention& retention, TimePoint now);
+
+  // Nothing of what there is belongs to the history any more; it goes with the next trim after
+  // kCatchUp, so that those who are connected lose nothing.
+  void end_history() { history_begin_ = head().next(); }
+
   // Forgets all publications; the position stays (the channel goes on counting).
   void clear();
   // Forgets the older half, at least one publication.
@@ -57,6 +62,7 @@ class Log {
   [[nodiscard]] TimePoint expires_at(const Retention& retention) const;
 
  private:
+  [[nodiscard]] Offset first_within(const Retention& limits, TimePoint now) const;
   void leave_segment_if_empty();
 
   // Segments double from the first to the last size, so that a quiet channel stays small.
@@ -65,6 +71,7 @@ class Log {
 
   std::string epoch_;
   Window window_;
+  Offset history_begin_;        // of the first publication after end_history()
   SegmentRef segment_;          // the one that is written to; absent after everything was forgotten
   std::uint64_t position_ = 0;  // in the byte stream, of the next frame
 };

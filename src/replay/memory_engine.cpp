@@ -85,8 +85,8 @@ void MemoryEngine::trim(std::string_view channel, TimePoint now) {
 
 void MemoryEngine::clear(std::string_view channel) {
   Entry& target = entry(channel);
-  target.log.clear();
-  account(target);
+  target.log.end_history();
+  arm(target);
 }
 
 void MemoryEngine::release(std::string_view channel, Duration meta_ttl, TimePoint now) {

@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <limits>
+
 namespace trunkline::server {
 
 ApiParams::ApiParams(std::string_view text) {
@@ -52,7 +54,9 @@ std::int64_t ApiParams::integer(std::string_view name) {
     return 0;
   }
   const nlohmann::json parsed = nlohmann::json::parse(*value, nullptr, false);
-  if (!parsed.is_number_integer()) {
+  const bool too_large = parsed.is_number_unsigned() &&
+                         parsed.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max();
+  if (!parsed.is_number_integer() || too_large) {
     refuse(name, "an integer");
     return 0;
   }

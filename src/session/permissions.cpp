@@ -60,7 +60,9 @@ UserLimit user_limit(const ChannelRules& rules, const ChannelOptions& options,
   }
   std::string_view users = channel.substr(boundary + rules.user_boundary.size());
   while (!user.empty() && !users.empty()) {
-    const std::size_t end = users.find(rules.user_separator);
+    // An empty separator would be found everywhere and lead nowhere: it separates nothing.
+    const std::size_t end =
+        rules.user_separator.empty() ? std::string_view::npos : users.find(rules.user_separator);
     if (users.substr(0, end) == user) {
       return UserLimit::kIncluded;
     }

@@ -16,6 +16,14 @@ namespace {
 
 constexpr TimePoint kNever = TimePoint::max();
 
+// How long until something that expires is ended, at most a day: what lies beyond is looked at
+// again then. Counted in milliseconds, since times of day after the year 2262 do not fit
+// nanoseconds, and "never" in a token is often later than that.
+Duration until(WallTime expire_at, Duration grace, WallTime now) {
+  const auto left = expire_at - now + std::chrono::ceil<WallTime::duration>(grace);
+  return std::min<WallTime::duration>(left, std::chrono::days(1));
+}
+
 // {"push":{"channel":"…","unsubscribe":{"code":…,"reason":"…"}}}
 std::string unsubscribe_push(std::string_view channel, Unsubscribe why) {
   JsonText json;
@@ -170,9 +178,12 @@ void Session::on_lost(hub::Subscription& subscription) {
 // — time —
 
 void Session::arm() {
+  if (overflowed_) {
+    return;  // the timer is armed for its end
+  }
   TimePoint due = kNever;
   const Now& now = environment_.now;
-  const auto at_wall = [&now](WallTime time) { return now.monotonic + (time - now.wall); };
+  const ClientOptions& options = environment_.options.client;
   switch (state_) {
     case State::kNew:
     case State::kRefused:
@@ -181,12 +192,14 @@ void Session::arm() {
     case State::kConnected:
       due = std::min(ping_at_, pong_due_);
       if (expire_at_.has_value()) {
-        due = std::min(due, at_wall(*expire_at_) + environment_.options.client.expired_close_delay);
+        due = std::min(due,
+                       now.monotonic + until(*expire_at_, options.expired_close_delay, now.wall));
       }
       for (const Entry& entry : entries_) {
-        if (entry.granted && entry.granted->expire_at.has_value()) {
-          due = std::min(due, at_wall(*entry.granted->expire_at) +
-                                  environment_.options.client.expired_sub_close_delay);
+        // One that is on its way can not be ended; its end is looked at when it has come.
+        if (!entry.pending && entry.granted && entry.granted->expire_at.has_value()) {
+          due = std::min(due, now.monotonic + until(*entry.granted->expire_at,
+                                                    options.expired_sub_close_delay, now.wall));
         }
       }
       break;
@@ -238,14 +251,15 @@ void Session::on_timer(TimePoint now) {
 void Session::check_expiry() {
   const WallTime now = environment_.now.wall;
   const ClientOptions& options = environment_.options.client;
-  if (expire_at_.has_value() && now >= *expire_at_ + options.expired_close_delay) {
+  if (expire_at_.has_value() &&
+      until(*expire_at_, options.expired_close_delay, now) <= Duration{0}) {
     disconnect(kDisconnectExpired);
     return;
   }
   std::vector<std::string> expired;
   for (const Entry& entry : entries_) {
-    if (entry.granted && entry.granted->expire_at.has_value() && entry.subscription &&
-        now >= *entry.granted->expire_at + options.expired_sub_close_delay) {
+    if (!entry.pending && entry.granted && entry.granted->expire_at.has_value() &&
+        until(*entry.granted->expire_at, options.expired_sub_close_delay, now) <= Duration{0}) {
       expired.push_back(entry.channel());
     }
   }

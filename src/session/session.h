@@ -133,6 +133,7 @@ class Session final : public hub::Sink, public Timer {
     bool recovered = false;
     bool was_recovering = false;
     std::vector<std::uint32_t> unsubscribes;  // ids of commands that wait for it
+    std::string later;                        // commands for the channel behind those
     TimePoint received;
   };
 
@@ -155,7 +156,7 @@ class Session final : public hub::Sink, public Timer {
   // Commands. (session_commands.cpp)
   void process(std::string_view lines);
   void handle_line(std::string_view line);
-  void handle(const Command& command);
+  void handle(const Command& command, std::string_view line);
   void handle_pong();
   void connect(std::uint32_t id, const ConnectCommand& command);
   void connected(std::uint32_t id, const ConnectionClaims& claims);
@@ -166,7 +167,7 @@ class Session final : public hub::Sink, public Timer {
   void sub_refresh(std::uint32_t id, const SubRefreshCommand& command);
 
   // Subscriptions. (session_subscribe.cpp)
-  void subscribe(std::uint32_t id, const SubscribeCommand& command);
+  void subscribe(std::uint32_t id, const SubscribeCommand& command, std::string_view line);
   std::optional<ErrorReply> check_subscribe(const SubscribeCommand& command,
                                             const ChannelOptions*& options,
                                             std::unique_ptr<Granted>& granted);
@@ -182,7 +183,10 @@ class Session final : public hub::Sink, public Timer {
   void finish_subscribe(Entry& entry, Offset result_offset, Offset next,
                         std::string_view publications, std::string_view data);
   void fail_subscribe(std::uint64_t ticket, const ErrorReply& error);
-  void unsubscribe_command(std::uint32_t id, const UnsubscribeCommand& command);
+  void unsubscribe_command(std::uint32_t id, const UnsubscribeCommand& command,
+                           std::string_view line);
+  void put_off(std::uint32_t id, Subscribing& pending, std::string_view line);
+  void take_up(std::string later);
   Entry* find_entry(std::string_view channel);
   Entry* find_ticket(std::uint64_t ticket);
   void erase_entry(const Entry& entry);

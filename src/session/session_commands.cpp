@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace trunkline::session {
@@ -98,13 +99,13 @@ void Session::handle_line(std::string_view line) {
   }
   const TimePoint received = environment_.now.monotonic;
   const std::uint16_t before = in_flight_;
-  handle(*command);
+  handle(*command, line);
   if (in_flight_ <= before) {
     environment_.stats.command_latency.add(environment_.now.monotonic - received);
   }
 }
 
-void Session::handle(const Command& command) {
+void Session::handle(const Command& command, std::string_view line) {
   const bool is_connect = std::holds_alternative<ConnectCommand>(command.body);
   if ((state_ == State::kNew) != is_connect || state_ == State::kRefused) {
     environment_.log(fmt::format("client {}: {}", client_,
@@ -125,14 +126,17 @@ void Session::handle(const Command& command) {
   struct Visitor {
     Session& session;
     std::uint32_t id;
+    std::string_view line;
 
     void operator()(const PongCommand& /*body*/) const {}
 
     void operator()(const ConnectCommand& body) const { session.connect(id, body); }
 
-    void operator()(const SubscribeCommand& body) const { session.subscribe(id, body); }
+    void operator()(const SubscribeCommand& body) const { session.subscribe(id, body, line); }
 
-    void operator()(const UnsubscribeCommand& body) const { session.unsubscribe_command(id, body); }
+    void operator()(const UnsubscribeCommand& body) const {
+      session.unsubscribe_command(id, body, line);
+    }
 
     void operator()(const PublishCommand& body) const { session.publish(id, body); }
 
@@ -164,7 +168,7 @@ void Session::handle(const Command& command) {
     }
   };
 
-  std::visit(Visitor{*this, command.id}, command.body);
+  std::visit(Visitor{*this, command.id, line}, command.body);
 }
 
 void Session::on_native_pong() {
@@ -403,10 +407,12 @@ void Session::history(std::uint32_t id, const HistoryCommand& command) {
     return;
   }
   const std::size_t limit_max = environment_.options.client.history_max_publication_limit;
-  hub::HistoryQuery query{.since = {}, .reverse = command.reverse, .limit = limit_max};
+  hub::HistoryQuery query{
+      .since = {},
+      .reverse = command.reverse,
+      .limit = limit_max == 0 ? std::numeric_limits<std::size_t>::max() : limit_max};
   if (command.limit >= 0) {
-    const auto limit = static_cast<std::size_t>(command.limit);
-    query.limit = limit_max == 0 ? limit : std::min(limit, limit_max);
+    query.limit = std::min(static_cast<std::size_t>(command.limit), query.limit);
   }
   if (command.has_since) {
     query.since = Position{std::string(command.since_epoch), Offset{command.since_offset}};

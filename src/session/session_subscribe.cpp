@@ -27,6 +27,9 @@ constexpr std::int64_t kFlagRejectUnrecovered = 2;
 constexpr int kSnapshotAttemptsMax = 3;
 // Of recovered publications inside a subscribe reply; the rest follows as ordinary pushes.
 constexpr std::size_t kRecoveredBytesMax = 128UL * 1024;
+// Of commands that wait for a subscribe under way: unsubscribes, and what follows them.
+constexpr std::size_t kWaitingUnsubscribesMax = 64;
+constexpr std::size_t kLaterBytesMax = 64UL * 1024;
 
 }  // namespace
 
@@ -112,10 +115,16 @@ std::optional<ErrorReply> Session::check_subscribe(const SubscribeCommand& comma
   return allowed ? std::nullopt : std::optional(kErrorPermissionDenied);
 }
 
-void Session::subscribe(std::uint32_t id, const SubscribeCommand& command) {
+void Session::subscribe(std::uint32_t id, const SubscribeCommand& command, std::string_view line) {
   const bool known_delta = command.delta.empty() || command.delta == "fossil";
   if (command.channel.empty() || !known_delta) {
     disconnect(kDisconnectBadRequest);
+    return;
+  }
+  const Entry* there = find_entry(command.channel);
+  if (there != nullptr && there->pending && !there->pending->unsubscribes.empty()) {
+    // It will have been unsubscribed by then: "already subscribed" would be wrong.
+    put_off(id, *there->pending, line);
     return;
   }
   const ChannelOptions* options = nullptr;
@@ -165,7 +174,6 @@ void Session::subscribe(std::uint32_t id, const SubscribeCommand& command) {
   };
   ++in_flight_;
   entries_.push_back(Entry{nullptr, std::move(pending), std::move(granted)});
-  arm();
   environment_.hub.attach(std::move(request), environment_.now.monotonic);
 }
 
@@ -334,6 +342,9 @@ void Session::finish_subscribe(Entry& entry, Offset result_offset, Offset next,
   reply(pending->id, "subscribe", json.view());
   entry.subscription->want_join_leave(pending->join_leave);
   entry.subscription->resume_at(next);
+  if (entry.granted) {
+    arm();
+  }
   if (!pending->unsubscribes.empty()) {
     if (!TRUNKLINE_MUTANT("late-unsubscribe-ignored")) {
       erase_entry(entry);
@@ -342,6 +353,7 @@ void Session::finish_subscribe(Entry& entry, Offset result_offset, Offset next,
       reply(id, "unsubscribe", "{}");
     }
   }
+  take_up(std::move(pending->later));
   answered(pending->received, false);
 }
 
@@ -353,10 +365,29 @@ void Session::fail_subscribe(std::uint64_t ticket, const ErrorReply& error) {
   for (const std::uint32_t id : pending->unsubscribes) {
     reply(id, "unsubscribe", "{}");
   }
+  take_up(std::move(pending->later));
   answered(pending->received, false);
 }
 
-void Session::unsubscribe_command(std::uint32_t id, const UnsubscribeCommand& command) {
+void Session::put_off(std::uint32_t id, Subscribing& pending, std::string_view line) {
+  if (pending.later.size() + line.size() > kLaterBytesMax) {
+    reply_error(id, kErrorTooManyRequests);
+    return;
+  }
+  pending.later += pending.later.empty() ? "" : "\n";
+  pending.later += line;
+}
+
+// The commands are the next ones, before those that wait already; answered() goes on with them.
+void Session::take_up(std::string later) {
+  if (!later.empty()) {
+    later += waiting_.empty() ? "" : "\n";
+    waiting_.insert(0, later);
+  }
+}
+
+void Session::unsubscribe_command(std::uint32_t id, const UnsubscribeCommand& command,
+                                  std::string_view line) {
   if (command.channel.empty()) {
     disconnect(kDisconnectBadRequest);
     return;
@@ -365,7 +396,12 @@ void Session::unsubscribe_command(std::uint32_t id, const UnsubscribeCommand& co
   if (entry != nullptr && entry->pending) {
     // It waits for the subscribe that is under way, whose reply comes first.
     TRUNKLINE_SOMETIMES("unsubscribe while subscribing");
-    entry->pending->unsubscribes.push_back(id);
+    Subscribing& pending = *entry->pending;
+    if (!pending.later.empty() || pending.unsubscribes.size() == kWaitingUnsubscribesMax) {
+      put_off(id, pending, line);
+    } else {
+      pending.unsubscribes.push_back(id);
+    }
     return;
   }
   if (entry != nullptr && !TRUNKLINE_MUTANT("unsubscribe-keeps-cursor")) {

@@ -97,6 +97,53 @@ TEST_F(LogTest, ClearForgetsPublicationsButNotThePosition) {
   EXPECT_EQ(log.window().frame(Offset{2}), "<2:y>");
 }
 
+TEST_F(LogTest, AnEndedHistoryIsKeptForCatchUpOnly) {
+  append("x");
+  log.end_history();
+  EXPECT_EQ(log.history_first(history, now), Offset{2});
+  EXPECT_EQ(log.expires_at(history), now + kCatchUp.age_max);
+  append("y");
+  EXPECT_EQ(log.history_first(history, now), Offset{2});
+  log.trim(history, now);
+  EXPECT_EQ(log.window().first(), Offset{1});
+  now += kCatchUp.age_max;
+  log.trim(history, now);
+  EXPECT_EQ(log.window().first(), Offset{2});
+}
+
+TEST_F(LogTest, EachLimitOfHistoryBindsWhereItIsTheTightest) {
+  for (int i = 0; i < 10; ++i) {
+    append("0123456789");  // frames of 14 bytes, the tenth of 15; a second each
+    now += seconds(1);
+  }
+  EXPECT_EQ(log.history_first({3, 1000, seconds(60)}, now), Offset{8});
+  EXPECT_EQ(log.history_first({100, 45, seconds(60)}, now), Offset{8});
+  EXPECT_EQ(log.history_first({100, 0, seconds(4)}, now), Offset{8});
+  EXPECT_EQ(log.history_first({100, 0, Duration{0}}, now), Offset{11});
+}
+
+TEST_F(LogTest, CatchUpIsBoundedByCountAndBytesToo) {
+  for (std::size_t i = 0; i < kCatchUp.count_max + 10; ++i) {
+    append("");
+  }
+  log.trim(Retention{}, now);
+  EXPECT_EQ(log.window().size(), kCatchUp.count_max);
+  append(std::string(kCatchUp.bytes_max, 'x'));
+  log.trim(Retention{}, now);
+  EXPECT_EQ(log.window().size(), 1U);
+}
+
+TEST_F(LogTest, PublicationsStayWholeAcrossTheBordersOfSegments) {
+  for (std::size_t i = 0; i < 200; ++i) {
+    append(std::string(i * 7 % 400, static_cast<char>('a' + i % 26)));
+  }
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    const std::string body(i * 7 % 400, static_cast<char>('a' + i % 26));
+    ASSERT_EQ(log.window().body(Offset{i + 1}), body);
+    ASSERT_EQ(log.window().frame(Offset{i + 1}), "<" + std::to_string(i + 1) + ":" + body + ">");
+  }
+}
+
 TEST_F(LogTest, ExpiresWhenTheOldestIsTooOldForHistoryAndCatchUp) {
   append("x");
   EXPECT_EQ(log.expires_at(history), now + seconds(60));

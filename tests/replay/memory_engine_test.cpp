@@ -95,6 +95,78 @@ TEST_F(MemoryEngineTest, TheNewestPublicationOfTheLastLogStays) {
   EXPECT_EQ(log.window().first(), Offset{2});
 }
 
+TEST_F(MemoryEngineTest, AClearedLogGivesItsHistoryToNobodyAndForgetsItSoon) {
+  const Log& log = engine.open("a", history);
+  append("a");
+  append("a");
+  engine.clear("a");
+  EXPECT_EQ(log.history_first(history, now), Offset{3});
+  pass(kCatchUp.age_max + seconds(1));
+  EXPECT_TRUE(log.window().empty());
+  append("a");
+  EXPECT_EQ(log.head(), Offset{3});
+  EXPECT_EQ(log.history_first(history, now), Offset{3});
+}
+
+TEST_F(MemoryEngineTest, DataGoesByItsAgeAndThePositionByItsOwn) {
+  const std::string epoch = engine.open("a", history).epoch();
+  append("a");
+  engine.release("a", hours(1), now);
+  pass(seconds(400));
+  const Log& again = engine.open("a", history);
+  EXPECT_TRUE(again.window().empty());
+  EXPECT_EQ(again.top(), (Position{epoch, Offset{1}}));
+  // Opened again, the time of its position does not run.
+  pass(hours(3));
+  EXPECT_EQ(again.epoch(), epoch);
+}
+
+TEST_F(MemoryEngineTest, LogsAreEvictedInTheOrderOfTheirLastPublication) {
+  const Log& first = engine.open("1", history);
+  const Log& second = engine.open("2", history);
+  engine.open("3", history);
+  append("1");
+  append("2", 40'000);
+  append("1");  // no longer the quietest
+  append("3", 70'000);
+  EXPECT_TRUE(second.window().empty());
+  EXPECT_EQ(first.window().size(), 2U);
+  EXPECT_EQ(engine.stats().evicted_logs, 1U);
+  EXPECT_EQ(engine.stats().evicted_publications, 1U);
+}
+
+TEST_F(MemoryEngineTest, AccountsForEveryByteUnderRandomOperations) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Random choice(seed);
+    for (int step = 0; step < 400; ++step) {
+      const std::string channel = std::to_string(choice.below(6));
+      engine.open(channel, history);
+      switch (choice.below(5)) {
+        case 0:
+          engine.clear(channel);
+          break;
+        case 1:
+          engine.release(channel, seconds(choice.below(100)), now);
+          pass(seconds(choice.below(40)));
+          break;
+        case 2:
+          engine.trim(channel, now);
+          break;
+        default:
+          append(channel, 1 + choice.below(9000));
+      }
+      ASSERT_LE(engine.stats().memory_bytes, 100'000U);
+    }
+    for (int channel = 0; channel < 6; ++channel) {
+      engine.open(std::to_string(channel), history);
+      engine.release(std::to_string(channel), Duration{0}, now);
+    }
+    ASSERT_EQ(engine.stats().memory_bytes, 0U);
+    ASSERT_EQ(engine.stats().logs, 0U);
+  }
+}
+
 TEST_F(MemoryEngineTest, MemoryIsGivenBack) {
   engine.open("a", history);
   append("a", 50'000);

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/session.h"
+#include "session_fixture.h"
+
+#include <algorithm>
+
+namespace trunkline::session {
+namespace {
+
+using std::chrono::seconds;
+
+class SessionLimitsTest : public SessionTest {
+ protected:
+  std::string subscribe(Peer& peer, const std::string& channel) {
+    return ask(peer, R"({"id":2,"subscribe":{"channel":")" + channel + R"("}})");
+  }
+};
+
+TEST_F(SessionLimitsTest, ChannelsAClientAreBounded) {
+  options.client.channel_limit = 2;
+  Peer& peer = join();
+  subscribe(peer, "a");
+  subscribe(peer, "b");
+  EXPECT_EQ(subscribe(peer, "c"), R"({"id":2,"error":{"code":106,"message":"limit exceeded"}})");
+  EXPECT_EQ(subscribe(peer, "a"),
+            R"({"id":2,"error":{"code":105,"message":"already subscribed"}})");
+  ask(peer, R"({"id":3,"unsubscribe":{"channel":"a"}})");
+  EXPECT_EQ(subscribe(peer, "c"), R"({"id":2,"subscribe":{}})");
+}
+
+TEST_F(SessionLimitsTest, ChannelNamesAreBoundedAndPrintable) {
+  Peer& peer = join();
+  const std::string bad = R"({"id":2,"error":{"code":107,"message":"bad request"}})";
+  EXPECT_EQ(subscribe(peer, std::string(255, 'x')), R"({"id":2,"subscribe":{}})");
+  EXPECT_EQ(subscribe(peer, std::string(256, 'x')), bad);
+  EXPECT_EQ(subscribe(peer, "\\u0001"), bad);
+  EXPECT_EQ(subscribe(peer, "é"), bad);
+  EXPECT_EQ(subscribe(peer, "\\u007f"), bad);
+  EXPECT_EQ(peer.close_code, 0);
+}
+
+TEST_F(SessionLimitsTest, AUsersConnectionsAreBounded) {
+  tokens.connections["t"] = {.user = "u", .info = {}, .expire_at = {}};
+  options.client.user_connection_limit = 1;
+  join("t");
+  Peer& second = open();
+  ask(second, R"({"id":1,"connect":{"token":"t"}})");
+  EXPECT_EQ(second.close_code, 3504);
+  peers.erase(peers.begin());
+  join("t");
+}
+
+TEST_F(SessionLimitsTest, PausesAboveTheHighWaterMarkAndGoesOnInOrderBelowIt) {
+  Peer& peer = join();
+  peer.limits.high_water_bytes = 1000;
+  std::string commands;
+  std::string expected;
+  // The first ones fill a batch, so that the outbox is above its mark in the middle of the message.
+  for (int i = 2; i < 3000; ++i) {
+    commands += fmt::format("{{\"id\":{},\"rpc\":{{}}}}\n", i);
+    expected +=
+        fmt::format("{}{{\"id\":{},\"error\":{{\"code\":108,\"message\":\"not available\"}}}}",
+                    i > 2 ? "\n" : "", i);
+  }
+  peer.send(commands);
+  EXPECT_TRUE(peer.session->is_paused());
+  peer.send(R"({"id":3000,"unsubscribe":{"channel":"x"}})");
+  turn();
+  turn();
+  turn();
+  EXPECT_FALSE(peer.session->is_paused());
+  EXPECT_EQ(peer.take(), expected +
+                             "\n"
+                             R"({"id":3000,"unsubscribe":{}})");
+}
+
+TEST_F(SessionLimitsTest, AnEventThatDoesNotFitEndsTheConnectionAsSlow) {
+  Peer& peer = join();
+  subscribe(peer, "a");
+  peer.limits.high_water_bytes = 100;
+  stalled[&peer] = true;
+  publish("a", "\"" + std::string(90, 'x') + "\"", false);
+  publish("a", "2", false);
+  publish("a", "3", false);
+  EXPECT_EQ(peer.close_code, 0);
+  pass(std::chrono::milliseconds(10));
+  EXPECT_EQ(peer.close_code, 3008);
+}
+
+// The end was armed on the session's one timer, which whatever came next armed for another time.
+TEST_F(SessionLimitsTest, NothingThatFollowsPutsOffTheEndOfASlowOne) {
+  Peer& peer = join();
+  subscribe(peer, "a");
+  peer.limits.high_water_bytes = 100;
+  stalled[&peer] = true;
+  pass(seconds(25));
+  publish("a", "\"" + std::string(90, 'x') + "\"", false);
+  publish("a", "2", false);
+  peer.send("{}");
+  pass(std::chrono::milliseconds(10));
+  EXPECT_EQ(peer.close_code, 3008);
+}
+
+// — one large answer at a time: answered by another shard, which here waits for the test —
+
+class RemoteHomeTest : public ::testing::Test {
+ protected:
+  struct Post final : hub::Mail {
+    void post(hub::ShardId to, hub::Message message) override {
+      mail.emplace_back(to, std::move(message));
+    }
+
+    std::deque<std::pair<hub::ShardId, hub::Message>> mail;
+  };
+
+  RemoteHomeTest() {
+    options.client.insecure = true;
+    options.channel.without_namespace.presence = true;
+    options.channel.without_namespace.history_size = 10;
+    options.channel.without_namespace.history_ttl = seconds(60);
+    for (int i = 0; away.empty(); ++i) {
+      const std::string name = "c" + std::to_string(i);
+      if (near.home_of(name) == 1) {
+        away = name;
+      }
+    }
+    peer.send(R"({"id":1,"connect":{}})");
+    drain();
+    peer.take();
+  }
+
+  void drain() {
+    near.announce();
+    far.announce();
+    peer.flush(environment.now.monotonic);
+    near.settle(environment.now.monotonic);
+    far.settle(environment.now.monotonic);
+  }
+
+  void deliver() {
+    while (!post.mail.empty()) {
+      auto [to, message] = std::move(post.mail.front());
+      post.mail.pop_front();
+      (to == 0 ? near : far).handle(std::move(message), environment.now.monotonic);
+    }
+    drain();
+  }
+
+  void command(const std::string& text) {
+    std::string copy = text;
+    copy.replace(copy.find('@'), 1, away);
+    peer.send(copy);
+    drain();
+  }
+
+  Options options;
+  TokenTable tokens;
+  TimerWheel timers{TimePoint{}};
+  Random random{1};
+  replay::MemoryEngine near_engine{{}, timers, random};
+  replay::MemoryEngine far_engine{{}, timers, random};
+  JsonCodec codec;
+  Post post;
+  hub::HubShard near{0, 2, near_engine, codec, post};
+  hub::HubShard far{1, 2, far_engine, codec, post};
+  Environment environment{.options = options,
+                          .authenticator = tokens,
+                          .hub = near,
+                          .timers = timers,
+                          .random = random,
+                          .now = {TimePoint{}, WallTime{std::chrono::hours(500'000)}}};
+  Peer peer{environment};
+  std::string away;  // a channel whose home is the other shard
+};
+
+TEST_F(RemoteHomeTest, HistoryAndPresenceAreAnsweredOneAtATime) {
+  for (const char* large : {"history", "presence"}) {
+    command(fmt::format(R"({{"id":2,"{}":{{"channel":"@"}}}})", large));
+    EXPECT_TRUE(peer.session->is_paused());
+    peer.send(R"({"id":3,"rpc":{}})");
+    drain();
+    EXPECT_EQ(peer.take(), "");
+    deliver();
+    EXPECT_FALSE(peer.session->is_paused());
+    const std::string got = peer.take();
+    EXPECT_TRUE(got.starts_with(fmt::format(R"({{"id":2,"{}":{{)", large))) << got;
+    EXPECT_TRUE(got.ends_with(R"({"id":3,"error":{"code":108,"message":"not available"}})"));
+  }
+}
+
+TEST_F(RemoteHomeTest, CommandsInFlightAreBounded) {
+  std::string commands;
+  for (int i = 2; i < 402; ++i) {
+    commands +=
+        fmt::format("{{\"id\":{},\"publish\":{{\"channel\":\"{}\",\"data\":1}}}}\n", i, away);
+  }
+  peer.send(commands);
+  EXPECT_TRUE(peer.session->is_paused());
+  EXPECT_LT(post.mail.size(), 400U);
+  deliver();
+  deliver();
+  EXPECT_FALSE(peer.session->is_paused());
+  const std::string got = peer.take();
+  EXPECT_EQ(std::ranges::count(got, '\n'), 399);
+}
+
+TEST_F(RemoteHomeTest, AnUnsubscribeWaitsForTheSubscribeThatIsUnderWay) {
+  command(R"({"id":2,"subscribe":{"channel":"@"}})");
+  command(R"({"id":3,"unsubscribe":{"channel":"@"}})");
+  EXPECT_EQ(peer.take(), "");
+  deliver();
+  EXPECT_EQ(peer.take(), "{\"id\":2,\"subscribe\":{}}\n{\"id\":3,\"unsubscribe\":{}}");
+  deliver();
+  EXPECT_EQ(far.stats().home.channels, 0U);
+}
+
+TEST_F(RemoteHomeTest, SubscribingAgainBehindThatUnsubscribeSucceeds) {
+  command(R"({"id":2,"subscribe":{"channel":"@"}})");
+  command(R"({"id":3,"unsubscribe":{"channel":"@"}})");
+  command(R"({"id":4,"subscribe":{"channel":"@"}})");
+  deliver();
+  deliver();
+  EXPECT_EQ(
+      peer.take(),
+      "{\"id\":2,\"subscribe\":{}}\n{\"id\":3,\"unsubscribe\":{}}\n{\"id\":4,\"subscribe\":{}}");
+}
+
+TEST_F(RemoteHomeTest, AnAnswerForASessionThatHasGoneIsDropped) {
+  command(R"({"id":2,"subscribe":{"channel":"@"}})");
+  command(R"({"id":3,"history":{"channel":"@"}})");
+  peer.session.reset();
+  deliver();
+  deliver();
+  EXPECT_EQ(far.stats().home.channels, 0U);
+  EXPECT_EQ(near.stats().feeds.subscriptions, 0U);
+}
+
+TEST_F(RemoteHomeTest, ADisconnectWhileSubscribingUndoesIt) {
+  command(R"({"id":2,"subscribe":{"channel":"@"}})");
+  peer.session->disconnect(kDisconnectForce);
+  deliver();
+  deliver();
+  EXPECT_EQ(far.stats().home.channels, 0U);
+  EXPECT_EQ(peer.take(), "");
+}
+
+}  // namespace
+}  // namespace trunkline::session
