@@ -3,6 +3,7 @@
 
 #include "core/assert.h"
 #include "core/probe.h"
+#include "replay/log.h"
 
 #include <algorithm>
 #include <utility>
@@ -14,13 +15,32 @@ Feed* Feeds::find(std::string_view channel) {
   return found == feeds_.end() ? nullptr : found->second.get();
 }
 
-void Feeds::begin(std::string_view channel) {
+void Feed::on_timer(TimePoint now) {
+  Offset first = mirror_.first();
+  while (first <= mirror_.head() && mirror_.record(first).time + keep_ <= now) {
+    first = first.next();
+  }
+  mirror_.trim_before(first);
+  arm();
+}
+
+void Feed::arm() {
+  if (mirror_.empty()) {
+    timers_.disarm(*this);
+  } else {
+    timers_.arm(*this, mirror_.record(mirror_.first()).time + keep_);
+  }
+}
+
+void Feeds::begin(std::string_view channel, const replay::Retention& retention) {
   Feed* feed = find(channel);
   if (feed == nullptr) {
-    auto made = std::make_unique<Feed>(std::string(channel));
+    auto made = std::make_unique<Feed>(std::string(channel), timers_);
     feed = made.get();
     feeds_.emplace(made->channel(), std::move(made));
   }
+  const Duration history = retention.count_max == 0 ? Duration{0} : retention.age_max;
+  feed->keep_ = std::max(history, replay::kCatchUp.age_max);
   ++feed->attaching_;
 }
 
@@ -57,6 +77,7 @@ void Feeds::install(std::string_view channel, const std::string& epoch, const Ex
   for (const auto& [record, segment] : window.records) {
     feed->mirror_.push(record, segment);
   }
+  feed->arm();
 }
 
 void Feeds::apply(const FeedUpdate& update) {
@@ -66,19 +87,12 @@ void Feeds::apply(const FeedUpdate& update) {
   }
   const Extension& extension = *update.extension;
   const Offset expected = feed->mirror_.head().next();
-  if (extension.begin < expected) {
+  if (extension.begin != expected) {
     // On its way when the last subscriber left and another came: the answer to that one's attach
     // brings a whole window. Nobody reads this one.
+    TRUNKLINE_SOMETIMES("update from before the attach");
     TRUNKLINE_ASSERT(feed->subscriptions_.empty());
     return;
-  }
-  if (extension.begin > expected) {
-    // Either that too, or the home had to empty its log for want of memory before it announced
-    // this: whoever needs what is missing will be told.
-    if (!feed->subscriptions_.empty()) {
-      TRUNKLINE_SOMETIMES("update with a hole");
-    }
-    feed->mirror_ = replay::Window(Offset{extension.begin.value - 1});
   }
   for (int times = TRUNKLINE_MUTANT("feed-update-twice") ? 2 : 1; times > 0; --times) {
     for (const auto& [record, segment] : extension.records) {
@@ -86,6 +100,9 @@ void Feeds::apply(const FeedUpdate& update) {
     }
   }
   feed->trim_to_ = std::max(feed->trim_to_, extension.first);
+  if (!feed->is_armed()) {
+    feed->arm();
+  }
   mark_dirty(update.channel);
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/intrusive_list.h"
 #include "core/string_map.h"
+#include "core/timer_wheel.h"
 #include "hub/messages.h"
 #include "hub/subscription.h"
 #include "replay/window.h"
@@ -27,10 +28,10 @@ struct FeedStats {
 
 struct DirtyFeed;
 
-// One channel on one shard.
-class Feed final : public ListHook<DirtyFeed> {
+// One channel on one shard. Its timer fires when the mirror's oldest publication has become too old.
+class Feed final : public ListHook<DirtyFeed>, private Timer {
  public:
-  explicit Feed(std::string name) : channel_(std::move(name)) {}
+  Feed(std::string name, TimerWheel& timers) : channel_(std::move(name)), timers_(timers) {}
 
   [[nodiscard]] const std::string& channel() const { return channel_; }
 
@@ -42,11 +43,16 @@ class Feed final : public ListHook<DirtyFeed> {
   friend class Feeds;
   friend class Subscription;
 
+  void on_timer(TimePoint now) override;
+  void arm();
+
   const std::string channel_;
+  TimerWheel& timers_;
   std::string epoch_;
   replay::Window mirror_;                    // of a channel whose home is elsewhere
   const replay::Window* window_ = &mirror_;  // or the log's own
   Offset trim_to_;                           // what the home has forgotten, applied after the turn
+  Duration keep_{};                          // how long the home's log keeps a publication
   std::vector<Subscription*> subscriptions_;
   std::size_t attaching_ = 0;  // requests on their way
 };
@@ -57,14 +63,16 @@ class Feeds {
   // Called with a channel and client whenever a counted subscriber ends.
   using Detach = std::move_only_function<void(const std::string& channel, std::string client)>;
 
-  explicit Feeds(Detach detach) : detach_(std::move(detach)) {}
+  // The timers must outlive the feeds.
+  Feeds(TimerWheel& timers, Detach detach) : timers_(timers), detach_(std::move(detach)) {}
 
   Feeds(const Feeds&) = delete;
   Feeds& operator=(const Feeds&) = delete;
   ~Feeds() = default;
 
-  // An attach request is on its way: the feed stays until finish().
-  void begin(std::string_view channel);
+  // An attach request is on its way: the feed stays until finish(). What is mirrored of the home's
+  // log is forgotten when the log's retention does.
+  void begin(std::string_view channel, const replay::Retention& retention);
   // It was answered: a subscription for the sink, or none (nullptr) when nobody wants it any more,
   // which is then undone at the home.
   std::unique_ptr<Subscription> finish(std::string_view channel, Sink* sink, std::string client);
@@ -95,6 +103,7 @@ class Feeds {
   void remove(Subscription& subscription);
   void drop_if_unused(Feed& feed);
 
+  TimerWheel& timers_;
   Detach detach_;
   StringMap<std::unique_ptr<Feed>> feeds_;
   IntrusiveList<Feed, DirtyFeed> dirty_;

@@ -9,12 +9,12 @@
 namespace trunkline::hub {
 
 HubShard::HubShard(ShardId self, ShardId shards, replay::Engine& engine, const Codec& codec,
-                   Mail& mail)
+                   Mail& mail, TimerWheel& timers)
     : self_(self),
       shards_(shards),
       engine_(engine),
       mail_(mail),
-      feeds_([this](const std::string& channel, std::string client) {
+      feeds_(timers, [this](const std::string& channel, std::string client) {
         to_home(DetachNotice{channel, std::move(client), self_}, now_);
       }),
       home_(self, engine, codec, mail, feeds_) {
@@ -80,7 +80,7 @@ void HubShard::channels(Done<ChannelCounts> done, TimePoint now) {
 }
 
 void HubShard::attach(Attach request, TimePoint now) {
-  feeds_.begin(request.channel);
+  feeds_.begin(request.channel, request.settings.history);
   AttachRequest message{.channel = request.channel,
                         .settings = request.settings,
                         .member = request.member,

@@ -27,7 +27,8 @@ struct HubStats {
 class HubShard {
  public:
   // `shards`: how many there are, the same on each. All references must outlive the hub.
-  HubShard(ShardId self, ShardId shards, replay::Engine& engine, const Codec& codec, Mail& mail);
+  HubShard(ShardId self, ShardId shards, replay::Engine& engine, const Codec& codec, Mail& mail,
+           TimerWheel& timers);
   HubShard(const HubShard&) = delete;
   HubShard& operator=(const HubShard&) = delete;
   ~HubShard() = default;

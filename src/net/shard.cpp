@@ -37,7 +37,7 @@ Shard::Shard(hub::ShardId self, const std::vector<std::unique_ptr<Mailbox>>& mai
       random_(seed),
       timers_(monotonic_now()),
       engine_(options.engine, timers_, random_),
-      hub_(self, static_cast<hub::ShardId>(mailboxes.size()), engine_, codec_, *this),
+      hub_(self, static_cast<hub::ShardId>(mailboxes.size()), engine_, codec_, *this, timers_),
       environment_{.options = options.session,
                    .authenticator = authenticator,
                    .hub = hub_,

@@ -71,9 +71,6 @@ void MemoryEngine::append(std::string_view channel, const FrameEncoder& encoder,
   if (!target.is_armed()) {
     arm(target);
   }
-  if (stats_.memory_bytes > options_.total_bytes_max) {
-    evict(target);
-  }
   done(offset);
 }
 
@@ -81,6 +78,8 @@ void MemoryEngine::trim(std::string_view channel, TimePoint now) {
   Entry& target = entry(channel);
   target.log.trim(target.retention, now);
   account(target);
+  // Not at the append: what was appended in this turn was not handed out then.
+  evict(target);
 }
 
 void MemoryEngine::clear(std::string_view channel) {

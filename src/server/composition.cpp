@@ -43,7 +43,6 @@ Result<void> apply_demo(ServerConfig& config) {
   session::ChannelOptions& options = config.channel.without_namespace;
   options.presence = true;
   options.join_leave = true;
-  options.force_push_join_leave = true;
   options.history_size = 1000;
   options.history_ttl = std::chrono::minutes(10);
   options.force_recovery = true;

@@ -86,7 +86,7 @@ class HubTest : public ::testing::Test {
 
   struct Node final : Mail {
     Node(HubTest& test, ShardId self)
-        : fixture(test), hub(self, kShards, engine, fixture.codec, *this) {}
+        : fixture(test), hub(self, kShards, engine, fixture.codec, *this, timers) {}
 
     void post(ShardId to, Message message) override {
       fixture.mail.emplace_back(to, std::move(message));

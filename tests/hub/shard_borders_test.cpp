@@ -125,6 +125,32 @@ TEST_F(HubTest, LeavingAndComingBackWithUpdatesOnTheirWayRepeatsNothing) {
   EXPECT_EQ(listener->received, "[3]");
 }
 
+// The home forgets by its timer and tells nobody; the others look at the clock themselves.
+TEST_F(HubTest, AMirrorForgetsWhatHasBecomeTooOldWithoutAnotherPublication) {
+  Listener listener;
+  attach(1, homes[0], listener);
+  turn();
+  listener.stalled = true;
+  publish(0, homes[0], "old");
+  turn();
+  now += std::chrono::seconds(50);
+  publish(0, homes[0], "new");
+  turn();
+  now += std::chrono::seconds(11);
+  nodes[1]->timers.advance(now);
+  listener.stalled = false;
+  EXPECT_TRUE(listener.subscription->peek(100).empty());
+  turn();
+  EXPECT_EQ(listener.lost, 1);
+
+  listener.subscription->resume_at(Offset{2});
+  turn();
+  EXPECT_EQ(listener.received, "[new]");
+  now += std::chrono::seconds(50);
+  nodes[1]->timers.advance(now);
+  EXPECT_FALSE(nodes[1]->timers.next_wakeup().has_value());
+}
+
 TEST_F(HubTest, AKeyOfAnUnloggedPublicationCountsToo) {
   Listener listener;
   attach(1, homes[0], listener);

@@ -30,6 +30,12 @@ class MemoryEngineTest : public ::testing::Test {
                   [](const Result<Offset>& offset) { EXPECT_TRUE(offset.has_value()); });
   }
 
+  // A turn with one publication.
+  void publish(const std::string& channel, std::size_t bytes = 10) {
+    append(channel, bytes);
+    engine.trim(channel, now);
+  }
+
   void pass(Duration duration) {
     now += duration;
     timers.advance(now);
@@ -50,7 +56,7 @@ TEST_F(MemoryEngineTest, APositionExistsFromTheOpeningOn) {
 
 TEST_F(MemoryEngineTest, AgeForgetsPublicationsByItselfAndKeepsThePosition) {
   const Log& log = engine.open("a", history);
-  append("a");
+  publish("a");
   const std::string epoch = log.epoch();
   pass(seconds(301));
   EXPECT_TRUE(log.window().empty());
@@ -59,7 +65,7 @@ TEST_F(MemoryEngineTest, AgeForgetsPublicationsByItselfAndKeepsThePosition) {
 
 TEST_F(MemoryEngineTest, AReleasedLogIsFoundAgainWithinItsMetaTime) {
   const std::string epoch = engine.open("a", history).epoch();
-  append("a");
+  publish("a");
   engine.release("a", hours(1), now);
   pass(seconds(60));
   const Log& log = engine.open("a", history);
@@ -77,9 +83,9 @@ TEST_F(MemoryEngineTest, AfterItsMetaTimeALogHasAnotherEpoch) {
 TEST_F(MemoryEngineTest, TheQuietestLogIsEmptiedWhenTheTotalIsReached) {
   const Log& quiet = engine.open("quiet", history);
   const Log& busy = engine.open("busy", history);
-  append("quiet", 1000);
+  publish("quiet", 1000);
   while (engine.stats().evicted_logs == 0) {
-    append("busy", 1000);
+    publish("busy", 1000);
     ASSERT_LT(busy.head().value, 1000U);
   }
   EXPECT_TRUE(quiet.window().empty());
@@ -89,28 +95,28 @@ TEST_F(MemoryEngineTest, TheQuietestLogIsEmptiedWhenTheTotalIsReached) {
 
 TEST_F(MemoryEngineTest, TheNewestPublicationOfTheLastLogStays) {
   const Log& log = engine.open("a", history);
-  append("a", 90'000);
-  append("a", 90'000);
+  publish("a", 90'000);
+  publish("a", 90'000);
   EXPECT_EQ(log.window().size(), 1U);
   EXPECT_EQ(log.window().first(), Offset{2});
 }
 
 TEST_F(MemoryEngineTest, AClearedLogGivesItsHistoryToNobodyAndForgetsItSoon) {
   const Log& log = engine.open("a", history);
-  append("a");
-  append("a");
+  publish("a");
+  publish("a");
   engine.clear("a");
   EXPECT_EQ(log.history_first(history, now), Offset{3});
   pass(kCatchUp.age_max + seconds(1));
   EXPECT_TRUE(log.window().empty());
-  append("a");
+  publish("a");
   EXPECT_EQ(log.head(), Offset{3});
   EXPECT_EQ(log.history_first(history, now), Offset{3});
 }
 
 TEST_F(MemoryEngineTest, DataGoesByItsAgeAndThePositionByItsOwn) {
   const std::string epoch = engine.open("a", history).epoch();
-  append("a");
+  publish("a");
   engine.release("a", hours(1), now);
   pass(seconds(400));
   const Log& again = engine.open("a", history);
@@ -125,10 +131,10 @@ TEST_F(MemoryEngineTest, LogsAreEvictedInTheOrderOfTheirLastPublication) {
   const Log& first = engine.open("1", history);
   const Log& second = engine.open("2", history);
   engine.open("3", history);
-  append("1");
-  append("2", 40'000);
-  append("1");  // no longer the quietest
-  append("3", 70'000);
+  publish("1");
+  publish("2", 40'000);
+  publish("1");  // no longer the quietest
+  publish("3", 70'000);
   EXPECT_TRUE(second.window().empty());
   EXPECT_EQ(first.window().size(), 2U);
   EXPECT_EQ(engine.stats().evicted_logs, 1U);
@@ -154,7 +160,7 @@ TEST_F(MemoryEngineTest, AccountsForEveryByteUnderRandomOperations) {
           engine.trim(channel, now);
           break;
         default:
-          append(channel, 1 + choice.below(9000));
+          publish(channel, 1 + choice.below(9000));
       }
       ASSERT_LE(engine.stats().memory_bytes, 100'000U);
     }
@@ -167,9 +173,19 @@ TEST_F(MemoryEngineTest, AccountsForEveryByteUnderRandomOperations) {
   }
 }
 
+TEST_F(MemoryEngineTest, WhatATurnAppendsIsNotEvictedBeforeItIsHandedOut) {
+  const Log& first = engine.open("1", history);
+  engine.open("2", history);
+  append("1", 60'000);
+  append("2", 60'000);
+  EXPECT_EQ(first.window().size(), 1U);
+  engine.trim("2", now);
+  EXPECT_TRUE(first.window().empty());
+}
+
 TEST_F(MemoryEngineTest, MemoryIsGivenBack) {
   engine.open("a", history);
-  append("a", 50'000);
+  publish("a", 50'000);
   engine.release("a", Duration{0}, now);
   EXPECT_EQ(engine.stats().memory_bytes, 0U);
   EXPECT_EQ(engine.stats().logs, 0U);

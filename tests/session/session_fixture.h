@@ -257,7 +257,7 @@ class SessionTest : public ::testing::Test {
   replay::MemoryEngine engine{{}, timers, random};
   JsonCodec codec;
   NoMail mail;
-  hub::HubShard hub{0, 1, engine, codec, mail};
+  hub::HubShard hub{0, 1, engine, codec, mail, timers};
   Environment environment{.options = options,
                           .authenticator = tokens,
                           .hub = hub,

@@ -161,8 +161,8 @@ class RemoteHomeTest : public ::testing::Test {
   replay::MemoryEngine far_engine{{}, timers, random};
   JsonCodec codec;
   Post post;
-  hub::HubShard near{0, 2, near_engine, codec, post};
-  hub::HubShard far{1, 2, far_engine, codec, post};
+  hub::HubShard near{0, 2, near_engine, codec, post, timers};
+  hub::HubShard far{1, 2, far_engine, codec, post, timers};
   Environment environment{.options = options,
                           .authenticator = tokens,
                           .hub = near,

@@ -153,7 +153,6 @@ const replay::Log& RecordingEngine::open(std::string_view channel,
 void RecordingEngine::append(std::string_view channel, const replay::FrameEncoder& encoder,
                              TimePoint now, AppendDone done) {
   const replay::Log& log = *open_.find(channel)->second;
-  const std::uint64_t evicted = engine_.stats().evicted_publications;
   engine_.append(channel, encoder, now,
                  [this, &log, name = std::string(channel),
                   done = std::move(done)](Result<Offset> offset) mutable {
@@ -165,6 +164,11 @@ void RecordingEngine::append(std::string_view channel, const replay::FrameEncode
                    }
                    done(std::move(offset));
                  });
+}
+
+void RecordingEngine::trim(std::string_view channel, TimePoint now) {
+  const std::uint64_t evicted = engine_.stats().evicted_publications;
+  engine_.trim(channel, now);
   if (engine_.stats().evicted_publications == evicted) {
     return;
   }
@@ -175,10 +179,6 @@ void RecordingEngine::append(std::string_view channel, const replay::FrameEncode
   for (const auto& [name, position] : released_) {
     checker_.cleared(name, position.epoch, position.offset.next());
   }
-}
-
-void RecordingEngine::trim(std::string_view channel, TimePoint now) {
-  engine_.trim(channel, now);
 }
 
 void RecordingEngine::clear(std::string_view channel) {

@@ -59,7 +59,7 @@ constexpr std::array kPoints = {
     "resume from beyond the top",
     "resume into another epoch",
     "unsubscribe while subscribing",
-    "update with a hole",
+    "update from before the attach",
 };
 
 std::array<std::uint64_t, kPoints.size()> g_counts{};

@@ -205,7 +205,7 @@ Shard::Shard(Schedule& schedule, Checker& checker, hub::ShardId self, hub::Shard
       timers_(schedule.now()),
       memory_(options.engine, timers_, random_),
       engine_(memory_, checker),
-      hub_(self, shards, engine_, codec_, *this),
+      hub_(self, shards, engine_, codec_, *this, timers_),
       environment_{.options = options.session,
                    .authenticator = authenticator,
                    .hub = hub_,
