@@ -15,6 +15,8 @@ namespace {
 // Wakes the waiter without meaning anything else.
 constexpr int kFinishSignal = SIGUSR1;
 
+volatile std::sig_atomic_t g_signal_came = 0;
+
 }  // namespace
 
 void ConnectionArguments::add_to(CLI::App& command) {
@@ -30,6 +32,31 @@ ClientOptions ConnectionArguments::client_options() const {
 
 void tell(std::string_view line) {
   fmt::print(stderr, "trunkline: {}\n", line);
+}
+
+Result<void> start_without_signals(ClientLoop& loop) {
+  sigset_t blocked;
+  sigset_t before;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGINT);
+  sigaddset(&blocked, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &blocked, &before);
+  Result<void> started = loop.start();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return started;
+}
+
+void let_signals_end_reading() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { g_signal_came = 1; };
+  // No SA_RESTART: the read that is under way fails, which ends the input.
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+bool has_signal_come() {
+  return g_signal_came != 0;
 }
 
 SignalWaiter::SignalWaiter() {

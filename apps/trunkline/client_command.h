@@ -14,11 +14,6 @@
 
 namespace trunkline::app {
 
-// Exit codes of client commands.
-inline constexpr int kExitDone = 0;
-inline constexpr int kExitFailed = 1;  // the server refused, or something was not acknowledged
-inline constexpr int kExitUsage = 2;   // the arguments make no sense
-
 struct ConnectionArguments {
   std::string url = "ws://127.0.0.1:8000/connection/websocket";
   std::string token;
@@ -29,6 +24,14 @@ struct ConnectionArguments {
 
 // A line for people: "trunkline: …" on standard error.
 void tell(std::string_view line);
+
+// Starts the loop's thread so that SIGINT and SIGTERM stay with the calling one.
+[[nodiscard]] Result<void> start_without_signals(ClientLoop& loop);
+
+// From now on the first SIGINT or SIGTERM ends a read of standard input by the calling thread, so
+// that what was begun is finished and counted; a second one ends the process.
+void let_signals_end_reading();
+[[nodiscard]] bool has_signal_come();
 
 // Takes SIGINT and SIGTERM to wait for them. To be made before any other thread exists, which would
 // not know that the signals are blocked.

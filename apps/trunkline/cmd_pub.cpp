@@ -129,7 +129,7 @@ int pub(const PubOptions& options) {
              outcomes.on_ended(fmt::format("{} ({})", reason, code));
            },
        .on_error = [&outcomes](const ClientError& error) { outcomes.on_error(error.context); }});
-  if (const Result<void> started = loop.start(); !started.has_value()) {
+  if (const Result<void> started = start_without_signals(loop); !started.has_value()) {
     tell(started.error().context);
     return kExitFailed;
   }
@@ -140,8 +140,10 @@ int pub(const PubOptions& options) {
   }
   bool goes_on = true;
   if (options.data == "-") {
+    let_signals_end_reading();
     std::string line;
-    while (goes_on && std::getline(std::cin, line)) {
+    // A line that a signal has cut off is none.
+    while (goes_on && std::getline(std::cin, line) && !has_signal_come()) {
       goes_on = publish(client, outcomes, options, line);
     }
   } else {
@@ -158,7 +160,10 @@ int pub(const PubOptions& options) {
   if (!all) {
     tell(outcomes.failure());
   }
-  return all ? kExitDone : kExitFailed;
+  if (has_signal_come()) {
+    tell("stopped by a signal before the end of the input");
+  }
+  return all && !has_signal_come() ? kExitDone : kExitFailed;
 }
 
 }  // namespace

@@ -56,11 +56,11 @@ int serve(const ServeOptions& given, const CLI::App& command) {
   Result<std::unique_ptr<Server>> server = Server::create(std::move(options));
   if (!server.has_value()) {
     log_line(server.error().context);
-    return 2;
+    return kExitUsage;
   }
   if (const Result<void> started = (*server)->start(); !started.has_value()) {
     log_line(started.error().context);
-    return 1;
+    return kExitFailed;
   }
   fmt::print("listening on {}\n", (*server)->url());
   if (given.demo) {
@@ -79,7 +79,7 @@ int serve(const ServeOptions& given, const CLI::App& command) {
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
   (*server)->stop();
-  return 0;
+  return kExitDone;
 }
 
 }  // namespace

@@ -7,6 +7,10 @@
 
 namespace trunkline::app {
 
+inline constexpr int kExitDone = 0;
+inline constexpr int kExitFailed = 1;  // could not start, was refused, or was not acknowledged
+inline constexpr int kExitUsage = 2;   // the arguments or the configuration make no sense
+
 // The exit code of the sub-command that ran.
 struct Outcome {
   int exit_code = 0;

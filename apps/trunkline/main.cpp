@@ -11,6 +11,11 @@ int main(int argc, char** argv) {
   trunkline::app::add_serve(app, outcome);
   trunkline::app::add_pub(app, outcome);
   trunkline::app::add_sub(app, outcome);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // --help and --version come this way too, with 0.
+    return app.exit(error) == 0 ? trunkline::app::kExitDone : trunkline::app::kExitUsage;
+  }
   return outcome.exit_code;
 }

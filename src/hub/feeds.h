@@ -28,7 +28,8 @@ struct FeedStats {
 
 struct DirtyFeed;
 
-// One channel on one shard. Its timer fires when the mirror's oldest publication has become too old.
+// One channel on one shard. Its timer fires when the mirror's oldest publication has become too
+// old.
 class Feed final : public ListHook<DirtyFeed>, private Timer {
  public:
   Feed(std::string name, TimerWheel& timers) : channel_(std::move(name)), timers_(timers) {}

@@ -14,9 +14,10 @@ HubShard::HubShard(ShardId self, ShardId shards, replay::Engine& engine, const C
       shards_(shards),
       engine_(engine),
       mail_(mail),
-      feeds_(timers, [this](const std::string& channel, std::string client) {
-        to_home(DetachNotice{channel, std::move(client), self_}, now_);
-      }),
+      feeds_(timers,
+             [this](const std::string& channel, std::string client) {
+               to_home(DetachNotice{channel, std::move(client), self_}, now_);
+             }),
       home_(self, engine, codec, mail, feeds_) {
   TRUNKLINE_ASSERT(self < shards);
 }

@@ -54,6 +54,17 @@ bool has_parameter(std::string_view query, std::string_view parameter) {
   return false;
 }
 
+// A field that is a list may come in several lines, which read as one (RFC 9110, section 5.3).
+std::string list_field(const http::request<http::string_body>& message, http::field name) {
+  std::string joined;
+  const auto [first, last] = message.equal_range(name);
+  for (auto line = first; line != last; ++line) {
+    joined += joined.empty() ? "" : ", ";
+    joined += view(line->value());
+  }
+  return joined;
+}
+
 HttpResponse plain(unsigned status, std::string text) {
   return {
       .status = status, .content_type = "text/plain", .body = std::move(text) + "\n", .fields = {}};
@@ -198,15 +209,18 @@ void Connection::upgrade(std::string_view query) {
     refuse_upgrade(403, fmt::format("origin '{}' is not in client.allowed_origins", origin));
     return;
   }
+  const std::string upgrade = list_field(message, http::field::upgrade);
+  const std::string connection = list_field(message, http::field::connection);
+  const std::string subprotocols = list_field(message, http::field::sec_websocket_protocol);
   const ws::HandshakeRequest request{
       .method = view(message.method_string()),
       .http_version = message.version(),
       .host = field(http::field::host),
-      .upgrade = field(http::field::upgrade),
-      .connection = field(http::field::connection),
+      .upgrade = upgrade,
+      .connection = connection,
       .sec_websocket_key = field(http::field::sec_websocket_key),
       .sec_websocket_version = field(http::field::sec_websocket_version),
-      .sec_websocket_protocol = field(http::field::sec_websocket_protocol)};
+      .sec_websocket_protocol = subprotocols};
   const auto response = ws::accept_handshake(request, {kSubprotocols.begin(), kSubprotocols.end()});
   const std::string_view offered = request.sec_websocket_protocol;
   if (response.has_value() && response->subprotocol.empty() &&

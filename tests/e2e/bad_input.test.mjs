@@ -87,6 +87,14 @@ describe('bad input', { concurrency: false }, () => {
     client.socket.destroy();
   });
 
+  it('a list field in several lines reads as one', async () => {
+    const client = await TcpClient.open(server);
+    client.send(HANDSHAKE.replace('Connection: Upgrade', 'Connection: keep-alive\r\nConnection: Upgrade'));
+    while (!client.bytes.includes('\r\n\r\n')) await event(client.socket, 'data');
+    assert.match(client.bytes.toString('latin1'), /^HTTP\/1\.1 101 /);
+    client.socket.destroy();
+  });
+
   it('another version of WebSocket is refused with 426', async () => {
     const client = await TcpClient.open(server);
     client.send(HANDSHAKE.replace('Version: 13', 'Version: 8'));
