@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The load: many subscribers of one channel and one publisher, all on one loop of the public client
-// library. A closed loop: `window` publications are in flight; one is complete when every
-// subscriber has it, and only then the next is published.
+// The load: many subscribers of one channel and one publisher. A closed loop:
+// `window` publications are in flight; one is complete when every subscriber
+// has it, and only then the next is published. Every subscriber checks that
+// what it gets is contiguous.
 #pragma once
 
-#include <trunkline/client.h>
 #include <trunkline/error.h>
 
-#include "measure/histogram.h"
-
 #include <chrono>
-#include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
-#include <string>
-#include <vector>
 
 namespace trunkline::bench {
 
@@ -27,51 +22,41 @@ struct LoadResult {
   std::uint64_t p99_ns = 0;
 };
 
+struct LoadOptions {
+  std::uint16_t port = 0;
+  std::size_t subscribers = 0;
+  std::size_t window = 0;
+};
+
+// Messages are JSON strings of this many bytes, quotes included.
+inline constexpr std::size_t kMessageBytes = 128;
+inline constexpr const char* kChannel = "bench";
+
 class Load {
  public:
-  Load(std::uint16_t port, std::size_t subscribers, std::size_t window);
+  Load() = default;
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;
-  ~Load();
+  virtual ~Load() = default;
 
-  // Connects and subscribes everybody. Errors: kTimeout.
-  [[nodiscard]] Result<void> connect(std::chrono::seconds timeout);
-  // Begins to publish.
-  void begin();
-  // Starts the figures afresh.
-  void reset();
-  // The figures since the last reset; an error when a subscriber saw a gap or repeat, or nothing
-  // moved.
-  [[nodiscard]] Result<LoadResult> result();
-
- private:
-  struct Subscriber;
-
-  void connect_next();
-  void received(const Publication& publication);
-  void publish_one();
-  void broken(const std::string& what);
-  // Runs on the loop and waits for it.
-  void on_loop(std::move_only_function<void()> function);
-
-  const std::uint16_t port_;
-  const std::size_t subscribers_;
-  const std::size_t window_;
-  ClientLoop loop_;
-  std::unique_ptr<Client> publisher_;
-  std::vector<std::unique_ptr<Client>> clients_;
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::size_t subscribed_ = 0;  // guarded
-
-  // The loop's.
-  std::vector<std::uint32_t> copies_;  // of each publication, by its number modulo the size
-  std::uint64_t published_ = 0;
-  std::uint64_t deliveries_ = 0;
-  Histogram latency_;
-  std::chrono::steady_clock::time_point began_;
-  std::string defect_;
+  // Connects and subscribes everybody. Errors: kTimeout, kSystem,
+  // kProtocolError.
+  [[nodiscard]] virtual Result<void> connect(std::chrono::seconds timeout) = 0;
+  // Publishes for so long and returns with the window still in flight; a later
+  // call goes on. The figures are of this call. Errors: kProtocolError for a
+  // gap, a repeat, a lost connection or a refused publication; kTimeout when
+  // nothing was delivered.
+  [[nodiscard]] virtual Result<LoadResult> run(std::chrono::duration<double> time) = 0;
+  // Publishes no more and waits until every subscriber has everything. Errors:
+  // those of run(), kTimeout when something never came.
+  [[nodiscard]] virtual Result<void> finish(std::chrono::seconds timeout) = 0;
 };
+
+// By the public client library, on a thread of its own.
+[[nodiscard]] std::unique_ptr<Load> make_client_load(const LoadOptions& options);
+
+// By bare sockets, on the caller's thread; see raw_load.cpp for why there are
+// two.
+[[nodiscard]] std::unique_ptr<Load> make_raw_load(const LoadOptions& options);
 
 }  // namespace trunkline::bench

@@ -40,7 +40,8 @@ constexpr std::size_t kNotSubscribed = SIZE_MAX;
   std::exit(1);
 }
 
-// The text between `before` and the next `end` character, empty when there is none.
+// The text between `before` and the next `end` character, empty when there is
+// none.
 std::string_view between(std::string_view text, std::string_view before, char end) {
   const auto start = text.find(before);
   if (start == std::string_view::npos) {
@@ -133,7 +134,8 @@ Floor::Floor(SliceSender& sender, std::uint16_t port) : sender_(sender) {
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t length = sizeof address;
-  // The C interface wants the general type; the address is only read or filled in.
+  // The C interface wants the general type; the address is only read or filled
+  // in.
   auto* general = reinterpret_cast<sockaddr*>(&address);
   if (::bind(listener_, general, length) != 0 || ::listen(listener_, SOMAXCONN) != 0 ||
       ::getsockname(listener_, general, &length) != 0) {
@@ -252,7 +254,8 @@ std::size_t Floor::on_request(Connection& connection, std::string_view bytes) {
   }
   const auto key = header_field(bytes.substr(0, end + 2), "Sec-WebSocket-Key");
   connection.replies = fmt::format(
-      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: "
+      "websocket\r\nConnection: Upgrade\r\n"
       "Sec-WebSocket-Accept: {}\r\n\r\n",
       ws::accept_key(key));
   to_reply_.push_back(connection.fd);
@@ -260,7 +263,8 @@ std::size_t Floor::on_request(Connection& connection, std::string_view bytes) {
   return end + 4;
 }
 
-// Returns the bytes of whole frames. Believes that every frame is masked and final.
+// Returns the bytes of whole frames. Believes that every frame is masked and
+// final.
 std::size_t Floor::on_frames(Connection& connection, std::span<char> bytes) {
   std::size_t at = 0;
   while (bytes.size() - at >= 6) {
@@ -327,8 +331,8 @@ void Floor::on_command(Connection& connection, std::string_view command) {
   connection.replies += ws::make_frame(ws::Opcode::kText, reply);
 }
 
-// Frames a publication as the server does: with the publisher's info, which the protocol puts into
-// every publication that a client sent.
+// Frames a publication as the server does: with the publisher's info, which the
+// protocol puts into every publication that a client sent.
 void Floor::append(std::string_view channel, std::string_view data, int publisher) {
   std::array<char, 64UL * 1024> payload;
   const auto end = fmt::format_to_n(
@@ -345,8 +349,9 @@ void Floor::append(std::string_view channel, std::string_view data, int publishe
 void Floor::flush_replies() {
   for (const int fd : to_reply_) {
     Connection& connection = *connections_[static_cast<std::size_t>(fd)];
-    // A reply is some dozen bytes; a client that leaves so many unread that they do not fit, or
-    // that asks while its slice is cut short, is not the load that this program is for.
+    // A reply is some dozen bytes; a client that leaves so many unread that
+    // they do not fit, or that asks while its slice is cut short, is not the
+    // load that this program is for.
     const bool stalled =
         connection.subscriber != kNotSubscribed && subscribers_[connection.subscriber].stalled;
     const auto size = static_cast<ssize_t>(connection.replies.size());
@@ -383,7 +388,8 @@ void Floor::flush_slices() {
   }
 }
 
-// Moves the cursor by what the socket took, and waits for room when that was not all.
+// Moves the cursor by what the socket took, and waits for room when that was
+// not all.
 void Floor::settle(std::size_t index, const Slice& slice) {
   Subscriber& subscriber = subscribers_[index];
   if (slice.result < 0 && slice.result != -EAGAIN) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The floor with one system call a subscriber and turn. A slice is one buffer, so send() does: the
-// kernel makes the same message of it as of a sendmsg() with one element, less a copy of the
-// header.
+// The floor with one system call a subscriber and turn. A slice is one buffer,
+// so send() does: the kernel makes the same message of it as of a sendmsg()
+// with one element, less a copy of the header.
 #include "floor/floor.h"
 
 #include <sys/socket.h>

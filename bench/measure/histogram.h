@@ -7,8 +7,8 @@
 
 namespace trunkline::bench {
 
-// Counts of values in buckets that grow with the value: 32 to every power of two, so a percentile
-// is right to 3 %.
+// Counts of values in buckets that grow with the value: 32 to every power of
+// two, so a percentile is right to 3 %.
 class Histogram {
  public:
   void add(std::uint64_t value) {

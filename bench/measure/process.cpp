@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,11 +17,8 @@ namespace trunkline::bench {
 
 namespace {
 
-double seconds(const timeval& time) {
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-}
-
-// The port in the line that a subject prints once it listens; 0 when it ended without one.
+// The port in the line that a subject prints once it listens; 0 when it ended
+// without one.
 std::uint16_t read_port(int descriptor) {
   std::string text;
   char letter = 0;
@@ -37,6 +33,36 @@ std::uint16_t read_port(int descriptor) {
     }
   }
   return 0;
+}
+
+CpuTime cpu_of(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string text;
+  std::getline(file, text);
+  // Behind the name in parentheses, which may hold blanks; utime and stime are
+  // fields 14 and 15.
+  std::istringstream fields(text.substr(text.rfind(')') + 2));
+  std::string skipped;
+  for (int i = 3; i < 14; ++i) {
+    fields >> skipped;
+  }
+  double user = 0;
+  double system = 0;
+  fields >> user >> system;
+  // Those are sampled by the clock's tick, which short bursts of work escape;
+  // the scheduler's own account is exact but does not tell user from system.
+  double exact = 0;
+  double waiting = 0;
+  for (const auto& task : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid))) {
+    std::ifstream account(task.path() / "schedstat");
+    double ran_ns = 0;
+    double waited_ns = 0;
+    account >> ran_ns >> waited_ns;
+    exact += ran_ns / 1e9;
+    waiting += waited_ns / 1e9;
+  }
+  const double share = user + system > 0 ? user / (user + system) : 0;
+  return {exact * share, exact * (1 - share), waiting};
 }
 
 }  // namespace
@@ -79,29 +105,7 @@ Process::~Process() {
 }
 
 CpuTime Process::cpu() const {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid_));
-  std::string text;
-  std::getline(file, text);
-  // Behind the name in parentheses, which may hold blanks; utime and stime are fields 14 and 15.
-  std::istringstream fields(text.substr(text.rfind(')') + 2));
-  std::string skipped;
-  for (int i = 3; i < 14; ++i) {
-    fields >> skipped;
-  }
-  double user = 0;
-  double system = 0;
-  fields >> user >> system;
-  // Those are sampled by the clock's tick, which short bursts of work escape; the scheduler's own
-  // account is exact but does not tell user from system.
-  double exact = 0;
-  for (const auto& task : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid_))) {
-    std::ifstream account(task.path() / "schedstat");
-    double nanoseconds = 0;
-    account >> nanoseconds;
-    exact += nanoseconds / 1e9;
-  }
-  const double share = user + system > 0 ? user / (user + system) : 0;
-  return {exact * share, exact * (1 - share)};
+  return cpu_of(pid_);
 }
 
 std::uint64_t Process::resident_bytes() const {
@@ -112,9 +116,12 @@ std::uint64_t Process::resident_bytes() const {
 }
 
 CpuTime own_cpu() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return {seconds(usage.ru_utime), seconds(usage.ru_stime)};
+  return cpu_of(::getpid());
+}
+
+CpuTime operator-(const CpuTime& later, const CpuTime& earlier) {
+  return {later.user - earlier.user, later.system - earlier.system,
+          later.waiting - earlier.waiting};
 }
 
 }  // namespace trunkline::bench

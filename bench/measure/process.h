@@ -14,6 +14,7 @@ namespace trunkline::bench {
 struct CpuTime {
   double user = 0;  // seconds, all threads
   double system = 0;
+  double waiting = 0;  // ready to run, but no core was free
 
   [[nodiscard]] double total() const { return user + system; }
 };
@@ -44,5 +45,7 @@ class Process {
 
 // Of this process.
 [[nodiscard]] CpuTime own_cpu();
+
+[[nodiscard]] CpuTime operator-(const CpuTime& later, const CpuTime& earlier);
 
 }  // namespace trunkline::bench

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <trunkline/client.h>
+
 #include "fanout/load.h"
+#include "measure/histogram.h"
 
 #include <fmt/format.h>
 
 #include <charconv>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 namespace trunkline::bench {
 
@@ -12,10 +20,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kMessageBytes = 128;
 // Connections under way at once: a server's backlog is not what is measured.
 constexpr std::size_t kConnectingMax = 256;
-constexpr const char* kChannel = "bench";
 
 std::uint64_t now_ns() {
   return static_cast<std::uint64_t>(Clock::now().time_since_epoch().count());
@@ -28,12 +34,49 @@ std::string message(std::uint64_t number) {
   return text + '"';
 }
 
-}  // namespace
+class ClientLoad final : public Load {
+ public:
+  explicit ClientLoad(const LoadOptions& options)
+      : options_(options), copies_(options.window * 2 + 1) {}
 
-Load::Load(std::uint16_t port, std::size_t subscribers, std::size_t window)
-    : port_(port), subscribers_(subscribers), window_(window), copies_(window * 2 + 1) {}
+  ClientLoad(const ClientLoad&) = delete;
+  ClientLoad& operator=(const ClientLoad&) = delete;
+  ~ClientLoad() override;
 
-Load::~Load() {
+  [[nodiscard]] Result<void> connect(std::chrono::seconds timeout) override;
+  [[nodiscard]] Result<LoadResult> run(std::chrono::duration<double> time) override;
+  [[nodiscard]] Result<void> finish(std::chrono::seconds timeout) override;
+
+ private:
+  void connect_next();
+  void received(const Publication& publication);
+  void publish_one();
+  void broken(const std::string& what);
+  // Runs on the loop and waits for it.
+  void on_loop(std::move_only_function<void()> function);
+
+  const LoadOptions options_;
+  ClientLoop loop_;
+  std::unique_ptr<Client> publisher_;
+  std::vector<std::unique_ptr<Client>> clients_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::size_t subscribed_ = 0;  // guarded
+  bool quiet_ = false;          // guarded: everything has arrived
+
+  // The loop's.
+  std::vector<std::size_t> copies_;  // of each publication, by its number modulo the size
+  std::uint64_t published_ = 0;
+  std::uint64_t completed_ = 0;
+  std::uint64_t deliveries_ = 0;
+  Histogram latency_;
+  Clock::time_point began_;
+  bool finishing_ = false;
+  std::string defect_;
+};
+
+ClientLoad::~ClientLoad() {
   // All at once on their own loop, where nothing can interfere.
   on_loop([this] {
     publisher_.reset();
@@ -42,7 +85,7 @@ Load::~Load() {
   loop_.stop();
 }
 
-void Load::on_loop(std::move_only_function<void()> function) {
+void ClientLoad::on_loop(std::move_only_function<void()> function) {
   std::mutex mutex;
   std::condition_variable changed;
   bool done = false;
@@ -56,18 +99,18 @@ void Load::on_loop(std::move_only_function<void()> function) {
   changed.wait(lock, [&] { return done || !posted; });
 }
 
-void Load::broken(const std::string& what) {
+void ClientLoad::broken(const std::string& what) {
   if (defect_.empty()) {
     defect_ = what;
   }
 }
 
-void Load::connect_next() {
-  if (clients_.size() == subscribers_) {
+void ClientLoad::connect_next() {
+  if (clients_.size() == options_.subscribers) {
     return;
   }
   ClientOptions options;
-  options.url = fmt::format("ws://127.0.0.1:{}/connection/websocket", port_);
+  options.url = fmt::format("ws://127.0.0.1:{}/connection/websocket", options_.port);
   options.connect_timeout = std::chrono::seconds(30);
   options.command_timeout = std::chrono::seconds(30);
   clients_.push_back(std::make_unique<Client>(loop_, options, ClientHandlers{}));
@@ -88,13 +131,13 @@ void Load::connect_next() {
   client.connect();
 }
 
-Result<void> Load::connect(std::chrono::seconds timeout) {
+Result<void> ClientLoad::connect(std::chrono::seconds timeout) {
   if (const auto started = loop_.start(); !started.has_value()) {
     return started;
   }
   on_loop([this] {
     ClientOptions options;
-    options.url = fmt::format("ws://127.0.0.1:{}/connection/websocket", port_);
+    options.url = fmt::format("ws://127.0.0.1:{}/connection/websocket", options_.port);
     publisher_ = std::make_unique<Client>(loop_, options, ClientHandlers{});
     publisher_->connect();
     for (std::size_t i = 0; i < kConnectingMax; ++i) {
@@ -102,13 +145,14 @@ Result<void> Load::connect(std::chrono::seconds timeout) {
     }
   });
   std::unique_lock lock(mutex_);
-  const bool all = changed_.wait_for(lock, timeout, [this] { return subscribed_ >= subscribers_; });
+  const bool all =
+      changed_.wait_for(lock, timeout, [this] { return subscribed_ >= options_.subscribers; });
   return all ? Result<void>{}
              : fail(ErrorCode::kTimeout, fmt::format("{} of {} subscribers in {} s", subscribed_,
-                                                     subscribers_, timeout.count()));
+                                                     options_.subscribers, timeout.count()));
 }
 
-void Load::publish_one() {
+void ClientLoad::publish_one() {
   const std::uint64_t number = published_++;
   copies_[number % copies_.size()] = 0;
   publisher_->publish(kChannel, message(number), [this](const ClientResult<void>& done) {
@@ -118,7 +162,7 @@ void Load::publish_one() {
   });
 }
 
-void Load::received(const Publication& publication) {
+void ClientLoad::received(const Publication& publication) {
   const char* at = publication.data.data() + 1;
   const char* end = publication.data.data() + publication.data.size();
   std::uint64_t number = 0;
@@ -127,28 +171,29 @@ void Load::received(const Publication& publication) {
   std::from_chars(at + 1, end, sent);
   latency_.add(now_ns() - sent);
   ++deliveries_;
-  if (++copies_[number % copies_.size()] == subscribers_) {
+  if (++copies_[number % copies_.size()] != options_.subscribers) {
+    return;
+  }
+  ++completed_;
+  if (!finishing_) {
     publish_one();
+  } else if (completed_ == published_) {
+    const std::lock_guard lock(mutex_);
+    quiet_ = true;
+    changed_.notify_all();
   }
 }
 
-void Load::begin() {
-  on_loop([this] {
-    for (std::size_t i = 0; i < window_; ++i) {
-      publish_one();
-    }
-  });
-}
-
-void Load::reset() {
+Result<LoadResult> ClientLoad::run(std::chrono::duration<double> time) {
   on_loop([this] {
     latency_.clear();
     deliveries_ = 0;
     began_ = Clock::now();
+    while (published_ - completed_ < options_.window) {
+      publish_one();
+    }
   });
-}
-
-Result<LoadResult> Load::result() {
+  std::this_thread::sleep_for(time);
   LoadResult result;
   std::string defect;
   on_loop([&] {
@@ -165,6 +210,25 @@ Result<LoadResult> Load::result() {
     return fail(ErrorCode::kTimeout, "nothing was delivered");
   }
   return result;
+}
+
+Result<void> ClientLoad::finish(std::chrono::seconds timeout) {
+  on_loop([this] {
+    finishing_ = true;
+    const std::lock_guard lock(mutex_);
+    quiet_ = completed_ == published_;
+  });
+  std::unique_lock lock(mutex_);
+  if (!changed_.wait_for(lock, timeout, [this] { return quiet_; })) {
+    return fail(ErrorCode::kTimeout, "a publication never reached everybody");
+  }
+  return {};
+}
+
+}  // namespace
+
+std::unique_ptr<Load> make_client_load(const LoadOptions& options) {
+  return std::make_unique<ClientLoad>(options);
 }
 
 }  // namespace trunkline::bench
