@@ -22,6 +22,7 @@ struct ServeOptions {
   std::uint16_t port = 0;
   unsigned shards = 0;
   bool demo = false;
+  bool no_io_uring = false;
 };
 
 // Lines for people go to standard error; standard output has only what a script waits for.
@@ -42,6 +43,9 @@ int serve(const ServeOptions& given, const CLI::App& command) {
   }
   if (command.count("--shards") > 0) {
     options.shards = given.shards;
+  }
+  if (given.no_io_uring) {
+    options.io_uring = false;
   }
   for (char** variable = environ; *variable != nullptr; ++variable) {
     options.environment.emplace_back(*variable);
@@ -93,6 +97,8 @@ void add_serve(CLI::App& app, Outcome& outcome) {
   command->add_option("--address,-a", options->address, "IP address to listen on");
   command->add_option("--port,-p", options->port, "Port to listen on; 0: any free one");
   command->add_option("--shards", options->shards, "Threads; 0: one a core");
+  command->add_flag("--no-io-uring", options->no_io_uring,
+                    "Send with a system call a connection, also where io_uring could be used");
   command->add_flag("--demo", options->demo,
                     "For trying it out: loopback only, anonymous clients may do everything");
   command->callback(

@@ -22,7 +22,7 @@ using namespace trunkline::bench;
 using trunkline::Result;
 
 struct Arguments {
-  std::vector<std::string> subjects = {"floor_sendmsg", "floor_uring", "server"};
+  std::vector<std::string> subjects = {"floor_sendmsg", "server_direct", "floor_uring", "server"};
   std::vector<std::size_t> subscribers = {100, 1000, 10000};
   std::vector<std::size_t> windows = {1, 16, 64};
   int rounds = 3;
@@ -45,7 +45,7 @@ struct Row {
   double server_busy = 0;     // cores
   double generator_busy = 0;  // cores; its one thread can fill one
   double waiting = 0;         // threads of both that were ready and had no core, on average
-  double ratio = 0;           // of CPU, to floor_sendmsg in the same round
+  double ratio = 0;           // of CPU, to its floor in the same round
 };
 
 constexpr std::chrono::duration<double> kWarmUp{0.5};
@@ -64,11 +64,21 @@ double median(std::vector<double> values) {
 std::vector<std::string> command_of(const Arguments& arguments, const std::string& subject,
                                     const std::filesystem::path& bin,
                                     const std::filesystem::path& config) {
-  if (subject != "server") {
+  if (subject.starts_with("floor")) {
     return {bin / subject, "--port", "0"};
   }
-  return {bin / "trunkline", "serve", "--config", config,
-          "--port",          "0",     "--shards", std::to_string(arguments.shards)};
+  std::vector<std::string> command = {
+      bin / "trunkline", "serve", "--config", config,
+      "--port",          "0",     "--shards", std::to_string(arguments.shards)};
+  if (subject == "server_direct") {
+    command.emplace_back("--no-io-uring");
+  }
+  return command;
+}
+
+// What a subject is held against: the floor that sends in the same way.
+std::string floor_of(const std::string& subject) {
+  return subject == "server" ? "floor_uring" : "floor_sendmsg";
 }
 
 std::unique_ptr<Load> make_load(const Arguments& arguments, const LoadOptions& options) {
@@ -203,12 +213,14 @@ bool run_place(const Arguments& arguments, std::size_t subscribers, std::size_t 
     }
     std::ranges::reverse(order);
   }
-  const std::vector<Row> floor = rows["floor_sendmsg"];
+  const std::map<std::string, std::vector<Row>> by_round = rows;
   for (const std::string& subject : arguments.subjects) {
     std::vector<Row>& all = rows[subject];
     std::vector<double> ratios;
-    for (std::size_t round = 0; round < floor.size(); ++round) {
-      ratios.push_back(all[round].cpu_s_per_million / floor[round].cpu_s_per_million);
+    if (const auto floor = by_round.find(floor_of(subject)); floor != by_round.end()) {
+      for (std::size_t round = 0; round < all.size(); ++round) {
+        ratios.push_back(all[round].cpu_s_per_million / floor->second[round].cpu_s_per_million);
+      }
     }
     std::ranges::sort(all, {}, &Row::cpu_s_per_million);
     Row quoted = all[all.size() / 2];
@@ -230,9 +242,10 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Fan-out of 128-byte messages to many subscribers: the server "
       "and two floors");
-  app.add_option("--subjects", arguments.subjects, "floor_sendmsg, floor_uring, server")
+  app.add_option("--subjects", arguments.subjects,
+                 "floor_sendmsg, server_direct (no io_uring), floor_uring, server")
       ->delimiter(',')
-      ->check(CLI::IsMember({"floor_sendmsg", "floor_uring", "server"}));
+      ->check(CLI::IsMember({"floor_sendmsg", "server_direct", "floor_uring", "server"}));
   app.add_option("--subscribers", arguments.subscribers, "Numbers of subscribers")->delimiter(',');
   app.add_option("--windows", arguments.windows, "Publications in flight")->delimiter(',');
   app.add_option("--rounds", arguments.rounds, "Times everything is measured; medians are quoted");

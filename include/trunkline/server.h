@@ -32,6 +32,7 @@ struct ServerOptions {
   std::optional<std::string> address;
   std::optional<std::uint16_t> port;  // 0: any free one
   std::optional<unsigned> shards;     // threads; 0: one a core
+  std::optional<bool> io_uring;       // send by io_uring where the kernel grants one
   // False: no socket is opened; the Hub works all the same.
   bool listen = true;
   // Lines for the operator. Called from any of the server's threads, one at a time.

@@ -94,6 +94,11 @@ class Feeds {
   // Tells the sinks of those who have lost their place.
   void tell_lost();
 
+  // Something is left for the steps above.
+  [[nodiscard]] bool has_work() const {
+    return !dirty_.empty() || !announced_.empty() || !lost_.empty();
+  }
+
   [[nodiscard]] const FeedStats& stats() const { return stats_; }
 
  private:

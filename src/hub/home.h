@@ -50,6 +50,9 @@ class Home {
   // End of turn, after the connections were flushed: forgets what the logs need not keep.
   void trim(TimePoint now);
 
+  // Something is left for the steps above.
+  [[nodiscard]] bool has_work() const { return !dirty_.empty() || !announced_.empty(); }
+
   [[nodiscard]] const HomeStats& stats() const { return stats_; }
 
  private:

@@ -70,6 +70,11 @@ class HubShard {
 
   void announce();
   void settle(TimePoint now);
+
+  // Another turn is needed though nothing came: a session that went on when its connection was
+  // flushed may have published, a cursor may have lost its place.
+  [[nodiscard]] bool has_work() const { return feeds_.has_work() || home_.has_work(); }
+
   [[nodiscard]] HubStats stats() const;
 
  private:

@@ -58,6 +58,11 @@ void Connection::want_flush() {
   }
 }
 
+void Connection::catch_up() {
+  static_cast<ListHook<FlushHook>&>(*this).unlink();
+  shard_.behind_.push_back(*this);
+}
+
 // — reading —
 
 void Connection::wait_readable() {
@@ -180,7 +185,7 @@ void Connection::wait_writable() {
                        --operations_;
                        waiting_to_write_ = false;
                        if (!dropped_ && !error) {
-                         want_flush();
+                         catch_up();
                        }
                      });
 }

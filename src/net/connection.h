@@ -84,6 +84,8 @@ class Connection final : public session::Link,
   friend class Shard;
   struct Http;
 
+  // It was blocked and may write on, in line with others who were.
+  void catch_up();
   void wait_readable();
   void wait_writable();
   void readable();

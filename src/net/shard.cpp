@@ -4,13 +4,11 @@
 #include "core/assert.h"
 #include "net/clock.h"
 
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
+#include <limits>
 #include <utility>
 
 namespace trunkline::net {
@@ -70,11 +68,15 @@ void Shard::touch() {
 // — the turn —
 
 void Shard::run() {
+  open_sender();
   wait_for_mail();
   while (!draining_ || !connections_.empty()) {
     arm_wakeup();
-    io_.run_one();
-    for (int events = 1; events < kEventsPerTurn && io_.poll_one() > 0; ++events) {
+    // With work left over the sockets are looked at, but not waited for.
+    if (behind_.empty() && to_flush_.empty() && !hub_.has_work()) {
+      io_.run_one();
+    }
+    for (int events = 0; events < kEventsPerTurn && io_.poll_one() > 0; ++events) {
     }
     end_turn();
     if (draining_ && environment_.now.monotonic >= drain_deadline_) {
@@ -89,6 +91,21 @@ void Shard::run() {
   // What is still in the mailbox is answered by being dropped; sessions are gone.
   take_mail();
   end_turn();
+}
+
+void Shard::open_sender() {
+  if (options_.use_io_uring) {
+    Result<std::unique_ptr<Sender>> ring = make_ring_sender();
+    if (ring.has_value()) {
+      sender_ = std::move(*ring);
+    } else if (self_ == 0) {
+      options_.log(ring.error().context + "; sending with a system call a connection");
+    }
+  }
+  if (!sender_) {
+    sender_ = make_direct_sender();
+  }
+  plans_.resize(sender_->batch_max());
 }
 
 void Shard::wait_for_mail() {
@@ -123,6 +140,7 @@ void Shard::end_turn() {
   timers_.advance(environment_.now.monotonic);
   hub_.announce();
   flush_connections();
+  flush_behind();
   hub_.settle(environment_.now.monotonic);
   // Subscribers that lost their place have been told.
   flush_connections();
@@ -158,58 +176,84 @@ void Shard::arm_wakeup() {
 // — writing —
 
 void Shard::flush_connections() {
-  while (Connection* connection = to_flush_.pop_front()) {
-    // With thousands of connections the next one is in no cache: fetched while this one is written.
-    if (Connection* next = to_flush_.front()) {
-      next->prefetch();
-    }
-    flush(*connection);
+  while (flush_batch(to_flush_, std::numeric_limits<std::size_t>::max()) > 0) {
   }
 }
 
-void Shard::flush(Connection& connection) {
-  if (connection.dropped_ || connection.waiting_to_write_) {
-    return;
-  }
-  std::array<iovec, outbox::Plan::kSpansMax> vectors;
-  const int descriptor = connection.socket_.native_handle();
-  while (true) {
-    connection.outbox_.gather(plan_);
-    if (plan_.empty()) {
-      break;
-    }
-    const auto spans = plan_.spans();
-    for (std::size_t i = 0; i < spans.size(); ++i) {
-      // sendmsg takes a pointer to non-const and does not write through it.
-      vectors[i] = {.iov_base = const_cast<char*>(spans[i].data()), .iov_len = spans[i].size()};
-    }
-    msghdr message{};
-    message.msg_iov = vectors.data();
-    message.msg_iovlen = spans.size();
-    const ssize_t sent =
-        spans.size() == 1
-            ? ::send(descriptor, spans[0].data(), spans[0].size(), MSG_NOSIGNAL | MSG_DONTWAIT)
-            : ::sendmsg(descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0 && errno == EINTR) {
-      continue;
-    }
-    if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-      connection.drop();
+// Those who read on after a stall are owed much: all together they get a bounded part of a turn, in
+// turn, and those who keep up were served before.
+void Shard::flush_behind() {
+  std::size_t left = options_.catch_up_bytes_per_turn;
+  while (left > 0) {
+    const std::size_t planned = flush_batch(behind_, left);
+    if (planned == 0) {
       return;
     }
-    const auto bytes = static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
-    stats_.sent_bytes += bytes;
-    const bool all = bytes == plan_.bytes();
-    connection.outbox_.written(plan_, bytes, environment_.now.monotonic);
-    if (!all) {
-      connection.wait_writable();
+    left -= std::min(planned, left);
+  }
+}
+
+std::size_t Shard::flush_batch(IntrusiveList<Connection, FlushHook>& line, std::size_t bytes_max) {
+  batch_.clear();
+  sends_.clear();
+  std::size_t planned = 0;
+  while (batch_.size() < sender_->batch_max() && planned < bytes_max) {
+    Connection* connection = line.pop_front();
+    if (connection == nullptr) {
       break;
     }
-    if (connection.outbox_.idle()) {
-      break;
+    // With thousands of connections the next one is in no cache: fetched while this one is read.
+    if (Connection* next = line.front()) {
+      next->prefetch();
+    }
+    if (connection->dropped_ || connection->waiting_to_write_) {
+      continue;
+    }
+    outbox::Plan& plan = plans_[batch_.size()];
+    connection->outbox_.gather(plan);
+    batch_.push_back(connection);
+    planned += std::max<std::size_t>(plan.bytes(), 1);
+  }
+  send_batch();
+  return planned;
+}
+
+void Shard::send_batch() {
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    if (!plans_[i].empty()) {
+      sends_.push_back({.descriptor = batch_[i]->socket_.native_handle(),
+                        .spans = plans_[i].spans(),
+                        .result = 0});
     }
   }
-  connection.flushed();
+  sender_->send(sends_);
+  auto send = sends_.begin();
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    if (!plans_[i].empty()) {
+      wrote(*batch_[i], plans_[i], (send++)->result);
+    }
+  }
+  // Only now: what a session does when it goes on may end others, and their plans with them.
+  for (Connection* connection : batch_) {
+    connection->flushed();
+  }
+}
+
+void Shard::wrote(Connection& connection, const outbox::Plan& plan, ssize_t result) {
+  // ENOBUFS and ENOMEM pass: the socket is writable again when the kernel has memory.
+  const bool would_block = result == -EAGAIN || result == -ENOBUFS || result == -ENOMEM;
+  if (result < 0 && !would_block) {
+    connection.drop();
+    return;
+  }
+  const auto bytes = static_cast<std::size_t>(std::max<ssize_t>(result, 0));
+  stats_.sent_bytes += bytes;
+  connection.outbox_.written(plan, bytes, environment_.now.monotonic);
+  if (bytes < plan.bytes()) {
+    connection.wait_writable();
+  } else if (!connection.outbox_.idle()) {
+    behind_.push_back(connection);
+  }
 }
 
 // — connections —

@@ -11,6 +11,7 @@
 #include "net/connection.h"
 #include "net/http.h"
 #include "net/mailbox.h"
+#include "net/sender.h"
 #include "outbox/outbox.h"
 #include "replay/memory_engine.h"
 #include "session/json_codec.h"
@@ -40,6 +41,9 @@ struct ShardOptions {
   Duration request_timeout = std::chrono::seconds(10);
   Duration keep_alive_timeout = std::chrono::seconds(75);
   Duration close_timeout = std::chrono::seconds(5);
+  bool use_io_uring = true;  // where the kernel grants one
+  // What all connections that catch up get of one turn together: about a millisecond of sending.
+  std::size_t catch_up_bytes_per_turn = 2UL * 1024 * 1024;
   HttpHandler http;
   std::function<void(std::string_view)> log = [](std::string_view) {};
 };
@@ -109,8 +113,14 @@ class Shard final : public hub::Mail {
   void wait_for_mail();
   void take_mail();
   void end_turn();
+  void open_sender();
   void flush_connections();
-  void flush(Connection& connection);
+  void flush_behind();
+  // Writes for the first of the line, until a batch is full or `bytes_max` are planned. Returns
+  // what was planned, at least one for each connection; 0 when nobody is in line.
+  std::size_t flush_batch(IntrusiveList<Connection, FlushHook>& line, std::size_t bytes_max);
+  void send_batch();
+  void wrote(Connection& connection, const outbox::Plan& plan, ssize_t result);
   void reap();
   void arm_wakeup();
   void touch();
@@ -133,9 +143,13 @@ class Shard final : public hub::Mail {
 
   std::vector<std::vector<net::Mail>> outgoing_;  // a turn's mail, by shard
   std::vector<net::Mail> incoming_;
-  std::vector<char> read_buffer_;  // shared by all connections, with padding behind
-  outbox::Plan plan_;
+  std::vector<char> read_buffer_;    // shared by all connections, with padding behind
+  std::unique_ptr<Sender> sender_;   // made by the thread
+  std::vector<outbox::Plan> plans_;  // of the batch that is being written, as the next two
+  std::vector<Connection*> batch_;
+  std::vector<Send> sends_;
   IntrusiveList<Connection, FlushHook> to_flush_;
+  IntrusiveList<Connection, FlushHook> behind_;  // owed more than one gathering could take
   IntrusiveList<Connection, DeadHook> dead_;
   ConnectionId last_connection_ = 0;
   std::unordered_map<ConnectionId, std::unique_ptr<Connection>> connections_;

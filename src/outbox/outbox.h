@@ -38,6 +38,8 @@ struct OutboxOptions {
   std::size_t high_water_bytes = 256UL * 1024;
   // How long the oldest byte handed over may wait for the socket.
   Duration write_deadline = std::chrono::seconds(10);
+
+  friend bool operator==(const OutboxOptions&, const OutboxOptions&) = default;
 };
 
 struct OutboxStats {

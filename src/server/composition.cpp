@@ -61,6 +61,7 @@ Result<ServerConfig> effective_config(const ServerOptions& options) {
   config.address = options.address.value_or(config.address);
   config.port = options.port.value_or(config.port);
   config.shards = options.shards.value_or(config.shards);
+  config.io_uring = options.io_uring.value_or(config.io_uring);
   if (options.demo) {
     if (const Result<void> demo = apply_demo(config); !demo.has_value()) {
       return std::unexpected(demo.error());

@@ -183,6 +183,12 @@ void read_root(ConfigSection& root, ServerConfig& config) {
   root.section("trunkline", [&config](ConfigSection& section) {
     section.read("shards", config.shards, 0, 1024);
     section.read("replay_bytes_max", config.replay_bytes_max, 1, kMany);
+    section.read("io_uring", config.io_uring);
+    section.read("catch_up_bytes_per_turn", config.catch_up_bytes_per_turn, 1, kMany);
+    section.section("outbox", [&config](ConfigSection& outbox) {
+      outbox.read("high_water_bytes", config.outbox.high_water_bytes, 1, kMany);
+      outbox.read("write_deadline", config.outbox.write_deadline);
+    });
   });
 }
 

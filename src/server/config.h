@@ -7,6 +7,7 @@
 #include <trunkline/error.h>
 
 #include "core/time.h"
+#include "outbox/outbox.h"
 #include "session/options.h"
 
 #include <cstddef>
@@ -49,6 +50,10 @@ struct ServerConfig {
   Duration shutdown_timeout = std::chrono::seconds(30);
   unsigned shards = 0;                                 // trunkline.shards; 0: one a core
   std::size_t replay_bytes_max = 256UL * 1024 * 1024;  // trunkline.replay_bytes_max, all logs
+  bool io_uring = true;                                // trunkline.io_uring: where there is one
+  // trunkline.catch_up_bytes_per_turn: of a shard's turn, for all who read on after a stall.
+  std::size_t catch_up_bytes_per_turn = 2UL * 1024 * 1024;
+  outbox::OutboxOptions outbox;  // trunkline.outbox
 };
 
 struct LoadedConfig {

@@ -68,6 +68,9 @@ net::RuntimeOptions Core::runtime_options() {
   options.shard.session.channel = config_.channel;
   options.shard.session.server_version = TRUNKLINE_VERSION;
   options.shard.engine.total_bytes_max = config_.replay_bytes_max;
+  options.shard.outbox = config_.outbox;
+  options.shard.use_io_uring = config_.io_uring;
+  options.shard.catch_up_bytes_per_turn = config_.catch_up_bytes_per_turn;
   options.shard.message_bytes_max = config_.message_size_limit;
   options.shard.http = [this](net::Shard& shard, net::HttpRequest request,
                               net::HttpRespond respond) {

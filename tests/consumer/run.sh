@@ -17,7 +17,7 @@ mv "$work/installed" "$work/prefix"
 
 case $way in
   find_package)
-    cmake -S "$here" -B "$work/build" -DCMAKE_BUILD_TYPE=Debug \
+    cmake -G Ninja -S "$here" -B "$work/build" -DCMAKE_BUILD_TYPE=Debug \
       -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/configure.log" ||
       { cat "$work/configure.log"; exit 1; }
     cmake --build "$work/build"

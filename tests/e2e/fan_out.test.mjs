@@ -23,9 +23,10 @@ function generator(seed) {
   };
 }
 
-describe('fan-out', { concurrency: false }, () => {
+// Both ways of sending must do the same.
+for (const args of [[], ['--no-io-uring']]) describe(`fan-out ${args}`, { concurrency: false }, () => {
   let server;
-  before(async () => { server = await Server.start({ config: 'load' }); });
+  before(async () => { server = await Server.start({ config: 'load', args }); });
   after(() => server.stop());
 
   it(`${SUBSCRIBERS} subscribers that come and go see ${PUBLICATIONS} publications of ${PUBLISHERS} publishers once, in order`, async (t) => {
@@ -125,5 +126,28 @@ describe('fan-out', { concurrency: false }, () => {
     await flood(channel);
     assert.deepEqual(offsets(await healthy.waitPublications(channel, 400)), range(1, 400));
     for (const client of [stalled, healthy]) client.end();
+  });
+
+  // Its commands wait in the server until it reads its replies.
+  it('what a paused client publishes when it reads on reaches others at once', async () => {
+    const single = await Server.start({ config: 'load', args: [...args, '--shards', '1'] });
+    const channel = freshChannel();
+    const other = freshChannel();
+    const client = await RawClient.connect(single);
+    const listener = await RawClient.connect(single);
+    await listener.ask('subscribe', { channel: other });
+    for (let i = 0; i < 20; ++i) {
+      await single.result('publish', { channel, data: { pad: 'x'.repeat(50000) } });
+    }
+    client.socket.pause();
+    for (let i = 0; i < 40; ++i) client.send({ id: 1000 + i, history: { channel, limit: 20 } });
+    client.send({ id: 2000, publish: { channel: other, data: 'late' } });
+    await new Promise((resolve) => { client.socket._socket.write('', resolve); });
+    client.socket.resume();
+    await client.reply(2000);
+    const [publication] = await listener.waitPublications(other, 1, 8000);
+    assert.equal(publication.data, 'late');
+    for (const one of [client, listener]) one.end();
+    await single.stop();
   });
 });

@@ -38,13 +38,15 @@ class Counter {
   std::size_t value_ = 0;
 };
 
-class ServerTest : public ::testing::Test {
+// With io_uring (where the kernel grants one) and without.
+class ServerTest : public ::testing::TestWithParam<bool> {
  protected:
   void start(unsigned shards = 3) {
     ServerOptions options;
     options.demo = true;
     options.port = 0;
     options.shards = shards;
+    options.io_uring = GetParam();
     auto made = Server::create(std::move(options));
     ASSERT_TRUE(made.has_value()) << to_string(made.error());
     server = std::move(*made);
@@ -71,7 +73,7 @@ class ServerTest : public ::testing::Test {
   ClientLoop loop;
 };
 
-TEST_F(ServerTest, EverySubscriberOfEveryShardGetsEverythingInOrder) {
+TEST_P(ServerTest, EverySubscriberOfEveryShardGetsEverythingInOrder) {
   start();
   constexpr std::size_t kSubscribers = 12;
   constexpr std::uint64_t kPublications = 300;
@@ -106,7 +108,7 @@ TEST_F(ServerTest, EverySubscriberOfEveryShardGetsEverythingInOrder) {
   server->stop();
 }
 
-TEST_F(ServerTest, ManyChannelsAndHomesAtOnce) {
+TEST_P(ServerTest, ManyChannelsAndHomesAtOnce) {
   start();
   constexpr std::size_t kChannels = 30;
   Counter subscribed;
@@ -134,7 +136,7 @@ TEST_F(ServerTest, ManyChannelsAndHomesAtOnce) {
   loop.stop();
 }
 
-TEST_F(ServerTest, SnapshotIsFollowedByExactlyWhatCameAfterIt) {
+TEST_P(ServerTest, SnapshotIsFollowedByExactlyWhatCameAfterIt) {
   std::mutex mutex;
   std::int64_t sum = 0;
   std::optional<Position> position;
@@ -189,7 +191,7 @@ TEST_F(ServerTest, SnapshotIsFollowedByExactlyWhatCameAfterIt) {
   server->stop();
 }
 
-TEST_F(ServerTest, SnapshotThatFailsEndsOnlyItsOwnSubscription) {
+TEST_P(ServerTest, SnapshotThatFailsEndsOnlyItsOwnSubscription) {
   prepare = [](Hub& hub) {
     hub.on_snapshot("bad", [](const SnapshotRequest&, const SnapshotDone&) {
       throw std::runtime_error("no database");
@@ -211,7 +213,7 @@ TEST_F(ServerTest, SnapshotThatFailsEndsOnlyItsOwnSubscription) {
   server->stop();
 }
 
-TEST_F(ServerTest, StopsUnderLoadAndTellsEverybody) {
+TEST_P(ServerTest, StopsUnderLoadAndTellsEverybody) {
   start();
   Counter acknowledged;
   Counter lost;
@@ -238,7 +240,7 @@ TEST_F(ServerTest, StopsUnderLoadAndTellsEverybody) {
   loop.stop();
 }
 
-TEST_F(ServerTest, AHubWithoutADoorDelivers) {
+TEST_P(ServerTest, AHubWithoutADoorDelivers) {
   ServerOptions options;
   options.demo = true;
   options.listen = false;
@@ -255,7 +257,7 @@ TEST_F(ServerTest, AHubWithoutADoorDelivers) {
   EXPECT_TRUE(received.reaches(1));
 }
 
-TEST_F(ServerTest, PublishingAfterTheStopIsAnError) {
+TEST_P(ServerTest, PublishingAfterTheStopIsAnError) {
   start(1);
   server->stop();
   Counter answered;
@@ -267,6 +269,9 @@ TEST_F(ServerTest, PublishingAfterTheStopIsAnError) {
   EXPECT_TRUE(answered.reaches(1));
   EXPECT_EQ(code, ErrorCode::kClosed);
 }
+
+INSTANTIATE_TEST_SUITE_P(Ways, ServerTest, ::testing::Values(true, false),
+                         [](const auto& tested) { return tested.param ? "Ring" : "Direct"; });
 
 TEST(ServerOptions, DemoRefusesToListenBeyondLoopback) {
   ServerOptions options;
