@@ -83,6 +83,11 @@ class Channel {
     std::fflush(stdout);
   }
 
+  void on_gap(const Gap& gap) const {
+    tell(fmt::format("{}: too slow: {} publications are missing, offsets {} to {}", name_,
+                     gap.to.value + 1 - gap.from.value, gap.from.value, gap.to.value));
+  }
+
   [[nodiscard]] const std::string& name() const { return name_; }
 
   [[nodiscard]] const std::optional<Position>& position() const { return position_; }
@@ -169,6 +174,7 @@ SubscriptionHandlers subscription_handlers(Channel& channel, Ending& ending, boo
                   channel.on_publication(publication);
                 }
               },
+          .on_gap = [&channel](const Gap& gap) { channel.on_gap(gap); },
           .on_unsubscribed =
               [&channel, &ending](std::uint32_t code, std::string_view reason) {
                 if (code == UnsubscribedCode::kUnsubscribeCalled) {

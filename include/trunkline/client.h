@@ -161,6 +161,9 @@ struct SubscriptionHandlers {
   std::function<void(std::uint32_t code, std::string_view reason)> on_subscribing{};
   std::function<void(const SubscribedContext&)> on_subscribed{};
   std::function<void(const Publication&)> on_publication{};
+  // This subscriber was so slow that the log has moved on, and the channel skips (namespace option
+  // slow_subscriber.on_lost "skip" or "latest"): what is in the gap will not come.
+  std::function<void(const Gap&)> on_gap{};
   std::function<void(const ClientInfo&)> on_join{};
   std::function<void(const ClientInfo&)> on_leave{};
   // Ended for good: UnsubscribedCode, an error reply's or an unsubscribe push's code.

@@ -48,6 +48,12 @@ struct Publication {
   std::int64_t time_ms = 0;             // since 1970, by the server; 0: not told
 };
 
+// Publications that a subscriber will never get, both ends included.
+struct Gap {
+  Offset from;
+  Offset to;
+};
+
 // What a subscription, first or renewed, began with.
 struct SubscribedContext {
   // The server was asked to go on from a known position.

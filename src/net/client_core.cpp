@@ -292,6 +292,10 @@ void ClientSubscription::on_publication(const Publication& publication) {
   client_.call(handlers_.on_publication, publication);
 }
 
+void ClientSubscription::on_gap(const Gap& gap) {
+  client_.call(handlers_.on_gap, gap);
+}
+
 void ClientSubscription::on_join(const ClientInfo& info) {
   client_.call(handlers_.on_join, info);
 }

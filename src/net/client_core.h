@@ -37,6 +37,7 @@ class ClientSubscription final : public session::SubscriptionEvents {
   void on_subscribing(std::uint32_t code, std::string_view reason) override;
   void on_subscribed(const SubscribedContext& context) override;
   void on_publication(const Publication& publication) override;
+  void on_gap(const Gap& gap) override;
   void on_join(const ClientInfo& info) override;
   void on_leave(const ClientInfo& info) override;
   void on_error(const ClientError& error) override;

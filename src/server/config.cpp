@@ -39,8 +39,12 @@ void read_modes(ConfigSection& section, session::ChannelOptions& out) {
     slow.read("on_lost", on_lost);
     if (on_lost == "disconnect") {
       out.on_lost = session::OnLost::kDisconnect;
+    } else if (on_lost == "skip") {
+      out.on_lost = session::OnLost::kSkip;
+    } else if (on_lost == "latest") {
+      out.on_lost = session::OnLost::kLatest;
     } else if (on_lost != "resync") {
-      slow.refuse("on_lost", "must be \"resync\" or \"disconnect\"");
+      slow.refuse("on_lost", R"(must be "resync", "disconnect", "skip" or "latest")");
     }
   });
 }

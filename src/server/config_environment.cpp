@@ -25,6 +25,7 @@ constexpr std::string_view kSections[] = {
     "http_api",
     "websocket",
     "shutdown",
+    "trunkline.outbox",
     "trunkline",
     "log",
 };

@@ -139,6 +139,15 @@ bool read_info(od::value& value, ClientInfo& out) {
   });
 }
 
+bool read_gap(od::value& value, Gap& out) {
+  return each_member(value, [&out](od::raw_json_string key, od::value& member) {
+    if (key == "from") {
+      return read(member, out.from);
+    }
+    return key == "to" ? read(member, out.to) : true;
+  });
+}
+
 bool read_push(od::value& value, ServerLine& out) {
   out.kind = ServerLineKind::kOther;
   return each_member(value, [&out](od::raw_json_string key, od::value& member) {
@@ -156,6 +165,10 @@ bool read_push(od::value& value, ServerLine& out) {
     if (key == "unsubscribe" || key == "disconnect") {
       out.kind = key == "unsubscribe" ? ServerLineKind::kUnsubscribe : ServerLineKind::kDisconnect;
       return read_coded(member, out);
+    }
+    if (key == "gap") {
+      out.kind = ServerLineKind::kGap;
+      return read_gap(member, out.gap);
     }
     if (key == "message") {
       out.kind = ServerLineKind::kMessage;

@@ -61,6 +61,7 @@ enum class ServerLineKind : std::uint8_t {
   kJoin,         // channel, info
   kLeave,        // channel, info
   kUnsubscribe,  // channel, code, text
+  kGap,          // channel, gap
   kMessage,      // data
   kDisconnect,   // code, text
   kOther,        // a push that this client does not know: ignored
@@ -78,6 +79,7 @@ struct ServerLine {
   std::string_view epoch;
   Publication publication;
   ClientInfo info;
+  Gap gap;
 };
 
 struct ConnectReply {

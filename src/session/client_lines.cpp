@@ -258,6 +258,10 @@ void ClientSession::on_push(const ServerLine& line, TimePoint now) {
     subscription->events->on_join(line.info);
   } else if (line.kind == ServerLineKind::kLeave) {
     subscription->events->on_leave(line.info);
+  } else if (line.kind == ServerLineKind::kGap) {
+    // What follows is in order again.
+    subscription->position.offset = std::max(subscription->position.offset, line.gap.to);
+    subscription->events->on_gap(line.gap);
   } else if (line.kind == ServerLineKind::kUnsubscribe) {
     on_unsubscribe_push(*subscription, line, now);
   }

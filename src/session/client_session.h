@@ -103,6 +103,7 @@ class SubscriptionEvents {
   virtual void on_subscribing(std::uint32_t code, std::string_view reason) = 0;
   virtual void on_subscribed(const SubscribedContext& context) = 0;
   virtual void on_publication(const Publication& publication) = 0;
+  virtual void on_gap(const Gap& gap) = 0;
   virtual void on_join(const ClientInfo& info) = 0;
   virtual void on_leave(const ClientInfo& info) = 0;
   virtual void on_error(const ClientError& error) = 0;

@@ -21,6 +21,8 @@ enum class RecoveryMode : std::uint8_t { kStream, kCache };
 enum class OnLost : std::uint8_t {
   kResync,      // unsubscribe push 2500: it comes back for a fresh start
   kDisconnect,  // the connection is closed with 3010
+  kSkip,        // gap push: it goes on with what comes next
+  kLatest,      // gap push: it goes on with the newest that there is
 };
 
 // One namespace's options (`channel.namespaces[]`, `channel.without_namespace`).

@@ -24,6 +24,15 @@ Duration until(WallTime expire_at, Duration grace, WallTime now) {
   return std::min<WallTime::duration>(left, std::chrono::days(1));
 }
 
+// {"push":{"channel":"…","gap":{"from":…,"to":…}}}: the offsets that the subscriber will never get.
+// A push of our own: clients that do not know it pass it by.
+std::string gap_push(std::string_view channel, Offset from, Offset to) {
+  JsonText json;
+  json.raw(R"({"push":{"channel":)").string(channel);
+  json.raw(R"(,"gap":{"from":)").number(from.value).raw(R"(,"to":)").number(to.value).raw("}}}");
+  return std::string(json.view());
+}
+
 // {"push":{"channel":"…","unsubscribe":{"code":…,"reason":"…"}}}
 std::string unsubscribe_push(std::string_view channel, Unsubscribe why) {
   JsonText json;
@@ -168,11 +177,35 @@ void Session::on_lost(hub::Subscription& subscription) {
   TRUNKLINE_SOMETIMES("live subscriber lost its place");
   const std::string channel = subscription.channel();
   const ChannelOptions* options = find_options(environment_.options.channel, channel);
-  if (options != nullptr && options->on_lost == OnLost::kDisconnect) {
-    disconnect(kDisconnectInsufficientState);
+  switch (options == nullptr ? OnLost::kResync : options->on_lost) {
+    case OnLost::kResync:
+      unsubscribe(channel, kUnsubscribeInsufficientState);
+      return;
+    case OnLost::kDisconnect:
+      disconnect(kDisconnectInsufficientState);
+      return;
+    case OnLost::kSkip:
+      skip_to(subscription, subscription.window().head().next());
+      return;
+    case OnLost::kLatest:
+      const replay::Window& window = subscription.window();
+      skip_to(subscription, window.empty() ? window.head().next() : window.head());
+      return;
+  }
+}
+
+void Session::skip_to(hub::Subscription& subscription, Offset next) {
+  TRUNKLINE_SOMETIMES("a gap was told");
+  flush_batch();
+  const std::string push =
+      gap_push(subscription.channel(), subscription.next(), Offset{next.value - 1});
+  if (!TRUNKLINE_MUTANT("gap-not-told") &&
+      link_.outbox().push(text_frame(push)) != outbox::Verdict::kAccepted) {
+    disconnect(kDisconnectSlow);
     return;
   }
-  unsubscribe(channel, kUnsubscribeInsufficientState);
+  link_.want_flush();
+  subscription.resume_at(next);
 }
 
 // — time —

@@ -185,6 +185,7 @@ class Session final : public hub::Sink, public Timer {
   void fail_subscribe(std::uint64_t ticket, const ErrorReply& error);
   void unsubscribe_command(std::uint32_t id, const UnsubscribeCommand& command,
                            std::string_view line);
+  void skip_to(hub::Subscription& subscription, Offset next);
   void put_off(std::uint32_t id, Subscribing& pending, std::string_view line);
   void take_up(std::string later);
   Entry* find_entry(std::string_view channel);

@@ -117,6 +117,30 @@ for (const args of [[], ['--no-io-uring']]) describe(`fan-out ${args}`, { concur
     client.end();
   });
 
+  for (const policy of ['skip', 'latest']) {
+    it(`a subscriber that stalls for too long is told its gap and goes on (${policy})`, async () => {
+      const channel = freshChannel(policy);
+      const client = await RawClient.connect(server);
+      await client.ask('subscribe', { channel });
+      client.socket.pause();
+      await flood(channel);
+      client.socket.resume();
+      const told = await client.messages.find((message) => message.push?.gap, 'gap push', 30000);
+      const { from, to } = told.push.gap;
+      await server.result('publish', { channel, data: 'after' });
+      await client.messages.find((message) => message.push?.pub?.data === 'after', 'the next one', 30000);
+      const seen = offsets(client.publications(channel));
+      const gaps = client.messages.items.filter((message) => message.push?.gap).map((message) => message.push.gap);
+      const missing = gaps.flatMap((gap) => range(gap.from, gap.to));
+      assert.equal(from, seen.filter((offset) => offset < from).length + 1);
+      assert.ok(to >= from);
+      assert.deepEqual([...seen, ...missing].sort((a, b) => a - b), range(1, 401), 'each came or is in a gap');
+      assert.deepEqual(seen, [...seen].sort((a, b) => a - b), 'in order');
+      if (policy === 'latest') assert.ok(seen.includes(400), 'the newest of the flood came');
+      client.end();
+    });
+  }
+
   it('a stalled subscriber does not hold up another one', async () => {
     const channel = freshChannel();
     const stalled = await RawClient.connect(server);

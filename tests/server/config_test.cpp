@@ -230,8 +230,10 @@ constexpr Refused kRefused[] = {
      "history_ttl"},
     {"RecoveryMode", R"({"channel": {"without_namespace": {"force_recovery_mode": "map"}}})",
      "channel.without_namespace.force_recovery_mode: must be \"stream\" or \"cache\""},
-    {"OnLost", R"({"channel": {"without_namespace": {"slow_subscriber": {"on_lost": "skip"}}}})",
-     "channel.without_namespace.slow_subscriber.on_lost: must be \"resync\" or \"disconnect\""},
+    {"OnLost", R"({"channel": {"without_namespace": {"slow_subscriber": {"on_lost": "wait"}}}})",
+     "channel.without_namespace.slow_subscriber.on_lost: must be \"resync\", \"disconnect\", "
+     "\"skip\" or "
+     "\"latest\""},
 };
 
 std::string refused_name(const testing::TestParamInfo<Refused>& info) {

@@ -45,6 +45,10 @@ struct Listener final : SubscriptionEvents {
     }
   }
 
+  void on_gap(const Gap& gap) override {
+    log.push_back(fmt::format("gap {} to {}", gap.from.value, gap.to.value));
+  }
+
   void on_join(const ClientInfo& info) override {
     log.push_back(fmt::format("join {}", info.user));
   }

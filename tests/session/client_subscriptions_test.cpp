@@ -21,6 +21,14 @@ TEST_F(ClientSessionTest, SaysWhatWasExpectedAtAGapAndGoesOn) {
                                  "publication 45 450"}));
 }
 
+TEST_F(ClientSessionTest, AGapThatTheServerTellsIsNoDisorder) {
+  connect();
+  subscribe_recoverable(41);
+  server_says(R"({"push":{"channel":"room","gap":{"from":42,"to":43}}})");
+  server_publishes(44);
+  EXPECT_EQ(listener.log, (Lines{"gap 42 to 43", "publication 44 440"}));
+}
+
 TEST_F(ClientSessionTest, ReportsARepeatAndDoesNotDeliverIt) {
   connect();
   subscribe_recoverable(41);

@@ -189,6 +189,37 @@ TEST_F(SessionRecoveryTest, ALostPlaceMayEndTheConnectionInstead) {
   EXPECT_EQ(peer.close_code, 3010);
 }
 
+// Both go on behind a gap that they tell: one with what comes next, the other with the newest.
+TEST_F(SessionRecoveryTest, ALostPlaceMayBeAGapThatIsTold) {
+  for (const OnLost on_lost : {OnLost::kSkip, OnLost::kLatest}) {
+    options.channel.namespaces["log"].on_lost = on_lost;
+    const std::string channel = on_lost == OnLost::kSkip ? "log:skip" : "log:latest";
+    Peer& peer = join();
+    ask(peer, R"({"id":2,"subscribe":{"channel":")" + channel + R"("}})");
+    stalled[&peer] = true;
+    publish_range(channel, 1, 20);
+    pass(replay::kCatchUp.age_max);
+    publish_range(channel, 21, 21);
+    peer.take();
+    stalled.clear();
+    turn();
+    turn();
+    const bool latest = on_lost == OnLost::kLatest;
+    EXPECT_EQ(peer.take(),
+              fmt::format(R"({{"push":{{"channel":"{0}","gap":{{"from":1,"to":{1}}}}}}})", channel,
+                          latest ? 20 : 21) +
+                  (latest ? "\n"
+                            R"({"push":{"channel":"log:latest","pub":{"data":21,"offset":21}}})"
+                          : ""));
+    publish_range(channel, 22, 22);
+    turn();
+    EXPECT_EQ(
+        peer.take(),
+        fmt::format(R"({{"push":{{"channel":"{}","pub":{{"data":22,"offset":22}}}}}})", channel));
+    EXPECT_EQ(peer.close_code, 0);
+  }
+}
+
 TEST_F(SessionRecoveryTest, HistoryReadsForwardsBackwardsAndStopsAtItsLimit) {
   publish_range("log:a", 1, 3);
   const std::string epoch = publish("log:a", "4").epoch;

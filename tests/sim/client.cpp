@@ -25,6 +25,8 @@ Client::Client(World& world, std::size_t number, Behaviour behaviour)
     channel.settings =
         session::channel_settings(world.rules(), *session::find_options(world.rules(), name));
     channel.snapshot = World::has_snapshots(name);
+    const session::OnLost on_lost = session::find_options(world.rules(), name)->on_lost;
+    channel.skips = on_lost == session::OnLost::kSkip || on_lost == session::OnLost::kLatest;
     channel.wanted = world.schedule().random.one_in(2);
     channel.join_leave = channel.settings.join_leave;
     channels_.push_back(std::move(channel));

@@ -28,6 +28,7 @@ struct ClientChannel {
   std::string name;
   hub::ChannelSettings settings;
   bool snapshot = false;
+  bool skips = false;  // a subscriber who has lost its place goes on behind a gap
   bool wanted = false;
   Phase phase = Phase::kNone;
   bool ended = false;       // unsubscribed by the server while our unsubscribe was on its way
@@ -120,6 +121,7 @@ class Client final : public ws::MessageHandler {
   void handle_ping();
   void stop_answering();
   void handle_push(const Reply& reply);
+  void gap(ClientChannel& channel, const Reply& reply);
   [[nodiscard]] bool is_unsubscribing(const ClientChannel& channel) const;
   void subscribed(ClientChannel& channel, const Reply& reply);
   void check_recovery(ClientChannel& channel, const Reply& reply);

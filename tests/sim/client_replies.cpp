@@ -68,10 +68,33 @@ void Client::handle_push(const Reply& reply) {
     publication(*channel, reply.publications.front());
   } else if (reply.kind == "unsubscribe") {
     unsubscribed(*channel, reply.code);
+  } else if (reply.kind == "gap") {
+    gap(*channel, reply);
   } else if (!channel->join_leave) {
     violated("push without a subscription",
              fmt::format("channel {}: {} was not asked for", channel->name, reply.kind));
   }
+}
+
+void Client::gap(ClientChannel& channel, const Reply& reply) {
+  if (!channel.skips) {
+    violated("gap", fmt::format("channel {} does not skip, but told a gap", channel.name));
+    return;
+  }
+  if (!channel.positioned) {
+    return;
+  }
+  if (reply.gap_from != channel.seen.offset.value + 1 || reply.gap_to < reply.gap_from) {
+    violated("gap", fmt::format("channel {}: told {} to {} after {}", channel.name, reply.gap_from,
+                                reply.gap_to, channel.seen.offset.value));
+    return;
+  }
+  if (world_.checker().certainly_held(channel.name, channel.seen, replay::kCatchUp)) {
+    violated("lost without need", fmt::format("channel {}: told a gap after {}", channel.name,
+                                              channel.seen.offset.value));
+  }
+  channel.seen.offset = Offset{reply.gap_to};
+  channel.fold_known = false;
 }
 
 void Client::publication(ClientChannel& channel, std::string_view body) {

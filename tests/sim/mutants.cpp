@@ -21,6 +21,7 @@ constexpr std::array kMutants = {
     "detach-keeps-member",
     "epoch-not-checked",
     "feed-update-twice",
+    "gap-not-told",
     "history-one-short",
     "history-since-off-by-one",
     "key-forgotten",
@@ -41,6 +42,7 @@ constexpr std::array kMutants = {
 };
 
 constexpr std::array kPoints = {
+    "a gap was told",
     "answer for a session that has gone",
     "close behind a frame written in part",
     "commands wait for the outbox",

@@ -85,6 +85,8 @@ bool read_result(json::value value, Reply& reply) {
            : key == "offset"         ? take(member, reply.offset)
            : key == "recovered"      ? take(member, reply.recovered)
            : key == "was_recovering" ? take(member, reply.was_recovering)
+           : key == "from"           ? take(member, reply.gap_from)
+           : key == "to"             ? take(member, reply.gap_to)
            : key == "positioned"     ? take(member, reply.positioned)
            : key == "data"           ? take_raw(member, reply.data)
            : key == "publications"   ? take_publications(member, reply.publications)

@@ -19,6 +19,8 @@ struct Reply {
   std::string client;      // of a connect reply
   std::string epoch;
   std::uint64_t offset = 0;
+  std::uint64_t gap_from = 0;
+  std::uint64_t gap_to = 0;
   bool recovered = false;
   bool was_recovering = false;
   bool positioned = false;

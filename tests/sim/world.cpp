@@ -97,6 +97,8 @@ void World::make_options() {
       {"age", {.history_size = 1000, .history_ttl = short_age}},
       {"strict",
        {.history_size = few, .history_ttl = 60s, .on_lost = session::OnLost::kDisconnect}},
+      {"skip", {.history_size = few, .history_ttl = 60s, .on_lost = session::OnLost::kSkip}},
+      {"latest", {.history_size = few, .history_ttl = 60s, .on_lost = session::OnLost::kLatest}},
   };
   for (const auto& [name, options] : kinds) {
     if (random.one_in(2) || (name == "strict" && channels_.empty())) {
