@@ -55,6 +55,7 @@ int serve(const ServeOptions& given, const CLI::App& command) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
   Result<std::unique_ptr<Server>> server = Server::create(std::move(options));
@@ -76,7 +77,11 @@ int serve(const ServeOptions& given, const CLI::App& command) {
   std::fflush(stdout);
 
   int received = 0;
-  sigwait(&signals, &received);
+  while (sigwait(&signals, &received) == 0 && received == SIGHUP) {
+    const Result<void> reloaded = (*server)->reload_certificate();
+    log_line(reloaded.has_value() ? "SIGHUP: the certificate was read again"
+                                  : reloaded.error().context + "; the old certificate stays");
+  }
   log_line("stopping; a second signal ends at once");
   // The second one finds the default action again.
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
@@ -101,6 +106,9 @@ void add_serve(CLI::App& app, Outcome& outcome) {
                     "Send with a system call a connection, also where io_uring could be used");
   command->add_flag("--demo", options->demo,
                     "For trying it out: loopback only, anonymous clients may do everything");
+  command->footer(
+      "SIGTERM or SIGINT ends it in order, a second one at once. SIGHUP reads the certificate of "
+      "http_server.tls again.");
   command->callback(
       [options, command, &outcome] { outcome.exit_code = serve(*options, *command); });
 }

@@ -55,6 +55,11 @@ class Server {
   [[nodiscard]] std::uint16_t port() const;
   [[nodiscard]] std::string url() const;
 
+  // Reads the files of http_server.tls again: connections that come from now on get the new
+  // certificate, the others stay. Errors: kConfig with file and reason; the old one stays in use
+  // then. Does nothing without TLS.
+  [[nodiscard]] Result<void> reload_certificate();
+
   // Stops accepting, tells all clients (disconnect 3001: they reconnect), waits until what is
   // queued for them is out or the time is over, and joins the threads. 0 ends at once; without an
   // argument the configuration's shutdown.timeout.

@@ -15,11 +15,24 @@ namespace trunkline::net {
 
 namespace asio = boost::asio;
 
-Connection::Connection(Shard& shard, ConnectionId id, int descriptor)
+struct Connection::Tls {
+  explicit Tls(std::shared_ptr<const TlsContext> context) : stream(std::move(context)) {}
+
+  // Encrypted for one connection alone, it is memory that a stalled client costs.
+  static constexpr std::size_t kGatherBytesMax = 16UL * 1024;
+
+  TlsStream stream;
+  std::string_view pending;              // what the socket is being given
+  std::optional<TimePoint> stuck_since;  // the socket has not taken what was pending then
+};
+
+Connection::Connection(Shard& shard, ConnectionId id, int descriptor,
+                       std::shared_ptr<const TlsContext> tls)
     : shard_(shard),
       id_(id),
       socket_(shard.io(), asio::ip::tcp::v4(), descriptor),
-      outbox_(shard.options_.outbox) {}
+      outbox_(shard.options_.outbox),
+      tls_(tls ? std::make_unique<Tls>(std::move(tls)) : nullptr) {}
 
 Connection::~Connection() = default;
 
@@ -94,10 +107,35 @@ void Connection::readable() {
     return;
   }
   shard_.touch();
-  received({buffer.data(), static_cast<std::size_t>(count)});
+  if (tls_) {
+    received_tls({buffer.data(), static_cast<std::size_t>(count)});
+  } else {
+    received({buffer.data(), static_cast<std::size_t>(count)});
+  }
   const bool paused = session_ ? session_->is_paused() : http_ && http_->responding;
   if (!paused) {
     wait_readable();
+  }
+}
+
+void Connection::received_tls(std::span<char> bytes) {
+  std::vector<char>& buffer = shard_.tls_buffer_;
+  const std::span<char> room(buffer.data(), buffer.size() - ws::kMessagePadding);
+  const bool goes_on = tls_->stream.receive(bytes, room, [this](std::span<char> said) {
+    received(said);
+    return !dropped_;
+  });
+  if (dropped_) {
+    return;
+  }
+  if (!tls_->stream.pending().empty()) {
+    want_flush();
+  }
+  if (!goes_on) {
+    // What is pending says why; there is nobody to wait for.
+    close_after_flush_ = true;
+    peer_closed_ = true;
+    want_flush();
   }
 }
 
@@ -173,6 +211,56 @@ void Connection::close(std::uint16_t code, std::string_view reason) {
 
 // — writing —
 
+std::span<const std::string_view> Connection::gather(outbox::Plan& plan) {
+  if (!tls_) {
+    outbox_.gather(plan);
+    return plan.spans();
+  }
+  TlsStream& stream = tls_->stream;
+  if (stream.pending().empty() && stream.is_open()) {
+    outbox_.gather(plan, Tls::kGatherBytesMax);
+    if (!stream.encrypt(plan.spans())) {
+      drop();
+      return {};
+    }
+    outbox_.written(plan, plan.bytes(), shard_.environment_.now.monotonic);
+  }
+  tls_->pending = stream.pending();
+  return {&tls_->pending, tls_->pending.empty() ? 0U : 1U};
+}
+
+void Connection::wrote(const outbox::Plan& plan, std::size_t bytes) {
+  bool all = true;
+  if (!tls_) {
+    outbox_.written(plan, bytes, shard_.environment_.now.monotonic);
+    all = bytes == plan.bytes();
+  } else {
+    tls_->stream.sent(bytes);
+    all = tls_->stream.pending().empty();
+    if (all) {
+      tls_->stuck_since.reset();
+    } else if (!tls_->stuck_since.has_value()) {
+      tls_->stuck_since = shard_.environment_.now.monotonic;
+    }
+  }
+  if (!all) {
+    wait_writable();
+  } else if (!is_all_written() && (!tls_ || tls_->stream.is_open())) {
+    shard_.behind_.push_back(*this);
+  }
+}
+
+bool Connection::is_all_written() const {
+  return outbox_.idle() && (!tls_ || tls_->stream.pending().empty());
+}
+
+std::optional<TimePoint> Connection::write_deadline() const {
+  if (tls_ && tls_->stuck_since.has_value()) {
+    return *tls_->stuck_since + shard_.options_.outbox.write_deadline;
+  }
+  return outbox_.write_deadline();
+}
+
 void Connection::wait_writable() {
   if (waiting_to_write_ || dropped_) {
     return;
@@ -194,19 +282,9 @@ void Connection::flushed() {
   if (dropped_) {
     return;
   }
-  if (closing_ && outbox_.close_written()) {
-    if (peer_closed_) {
-      drop();
-      return;
-    }
-    // Nothing more comes from us; the peer's Close or the deadline ends it.
-    boost::system::error_code ignored;
-    socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
-    wait_readable();
-    return;
-  }
-  if (http_ && close_after_flush_ && outbox_.idle()) {
-    drop();
+  const bool is_close_written = closing_ && outbox_.close_written() && is_all_written();
+  if (is_close_written || (close_after_flush_ && is_all_written())) {
+    end_writing(is_close_written);
     return;
   }
   if (session_) {
@@ -217,13 +295,29 @@ void Connection::flushed() {
   }
 }
 
+void Connection::end_writing(bool is_close_written) {
+  if (tls_ && tls_->stream.is_open() && !peer_closed_) {
+    tls_->stream.close();
+    want_flush();
+    return;
+  }
+  if (!is_close_written || peer_closed_) {
+    drop();
+    return;
+  }
+  // Nothing more comes from us; the peer's Close or the deadline ends it.
+  boost::system::error_code ignored;
+  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  wait_readable();
+}
+
 // — time —
 
 void Connection::arm_deadline() {
   TimePoint due = deadline_;
   if (waiting_to_write_) {
-    if (const auto write_deadline = outbox_.write_deadline()) {
-      due = std::min(due, *write_deadline);
+    if (const auto limit = write_deadline()) {
+      due = std::min(due, *limit);
     }
   }
   if (due == TimePoint::max()) {
@@ -234,8 +328,8 @@ void Connection::arm_deadline() {
 }
 
 void Connection::on_timer(TimePoint now) {
-  const auto write_deadline = outbox_.write_deadline();
-  if (waiting_to_write_ && write_deadline.has_value() && *write_deadline <= now) {
+  const auto limit = write_deadline();
+  if (waiting_to_write_ && limit.has_value() && *limit <= now) {
     ++shard_.stats_.write_timeouts;
     drop();
     return;

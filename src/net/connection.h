@@ -7,6 +7,7 @@
 #include "core/intrusive_list.h"
 #include "core/timer_wheel.h"
 #include "net/http.h"
+#include "net/tls.h"
 #include "outbox/outbox.h"
 #include "session/session.h"
 #include "ws/frame_reader.h"
@@ -33,7 +34,8 @@ class Connection final : public session::Link,
                          public ListHook<FlushHook>,
                          public ListHook<DeadHook> {
  public:
-  Connection(Shard& shard, ConnectionId id, int descriptor);
+  // With a context the socket speaks TLS.
+  Connection(Shard& shard, ConnectionId id, int descriptor, std::shared_ptr<const TlsContext> tls);
   ~Connection() override;
 
   void start();
@@ -86,6 +88,8 @@ class Connection final : public session::Link,
 
   // It was blocked and may write on, in line with others who were.
   void catch_up();
+  // Reads and hands on what a TLS peer says.
+  void received_tls(std::span<char> bytes);
   void wait_readable();
   void wait_writable();
   void readable();
@@ -96,14 +100,25 @@ class Connection final : public session::Link,
   void refuse_upgrade(unsigned status, std::string reason);
   void received_frames(std::span<char> bytes);
   [[nodiscard]] bool is_origin_allowed(std::string_view origin, std::string_view host) const;
-  // Called by the shard after a flush.
+  // What the shard is to write for this connection now: of the plan, or what TLS made of it. The
+  // spans stay until wrote().
+  std::span<const std::string_view> gather(outbox::Plan& plan);
+  // The socket took so many of those bytes; 0 when there were none.
+  void wrote(const outbox::Plan& plan, std::size_t bytes);
+  // Called by the shard when all of a batch have been written to.
   void flushed();
+  // Everything that will ever be written is out; `is_close_written`: with a Close frame.
+  void end_writing(bool is_close_written);
+  [[nodiscard]] bool is_all_written() const;
+  [[nodiscard]] std::optional<TimePoint> write_deadline() const;
   void arm_deadline();
 
   Shard& shard_;
   const ConnectionId id_;
   boost::asio::ip::tcp::socket socket_;
   outbox::Outbox outbox_;
+  struct Tls;
+  std::unique_ptr<Tls> tls_;               // none: plain
   std::unique_ptr<Http> http_;             // until the connection is a WebSocket
   std::optional<ws::FrameReader> reader_;  // from then on
   std::unique_ptr<session::Session> session_;

@@ -76,6 +76,12 @@ Result<void> Runtime::start() {
   return {};
 }
 
+void Runtime::set_tls(const std::shared_ptr<const TlsContext>& context) {
+  for (const auto& shard : shards_) {
+    post(shard->self(), [context](Shard& owner) { owner.set_tls(context); });
+  }
+}
+
 bool Runtime::post(hub::ShardId shard, Task task) {
   return mailboxes_[shard]->post(std::move(task));
 }

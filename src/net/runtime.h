@@ -47,6 +47,9 @@ class Runtime {
   // passed, and joins the threads.
   void stop(Duration deadline);
 
+  // For connections that come from now on; none: they are plain. Thread: any.
+  void set_tls(const std::shared_ptr<const TlsContext>& context);
+
   // Runs a task on a shard. False once the shard has ended: the task is dropped. Thread: any.
   bool post(hub::ShardId shard, Task task);
 

@@ -196,6 +196,7 @@ void Shard::flush_behind() {
 std::size_t Shard::flush_batch(IntrusiveList<Connection, FlushHook>& line, std::size_t bytes_max) {
   batch_.clear();
   sends_.clear();
+  planned_.clear();
   std::size_t planned = 0;
   while (batch_.size() < sender_->batch_max() && planned < bytes_max) {
     Connection* connection = line.pop_front();
@@ -209,29 +210,26 @@ std::size_t Shard::flush_batch(IntrusiveList<Connection, FlushHook>& line, std::
     if (connection->dropped_ || connection->waiting_to_write_) {
       continue;
     }
-    outbox::Plan& plan = plans_[batch_.size()];
-    connection->outbox_.gather(plan);
+    const auto spans = connection->gather(plans_[batch_.size()]);
     batch_.push_back(connection);
-    planned += std::max<std::size_t>(plan.bytes(), 1);
+    if (!spans.empty()) {
+      sends_.push_back(
+          {.descriptor = connection->socket_.native_handle(), .spans = spans, .result = 0});
+      planned_.push_back(batch_.size() - 1);
+    }
+    planned += 1;
+    for (const std::string_view span : spans) {
+      planned += span.size();
+    }
   }
   send_batch();
   return planned;
 }
 
 void Shard::send_batch() {
-  for (std::size_t i = 0; i < batch_.size(); ++i) {
-    if (!plans_[i].empty()) {
-      sends_.push_back({.descriptor = batch_[i]->socket_.native_handle(),
-                        .spans = plans_[i].spans(),
-                        .result = 0});
-    }
-  }
   sender_->send(sends_);
-  auto send = sends_.begin();
-  for (std::size_t i = 0; i < batch_.size(); ++i) {
-    if (!plans_[i].empty()) {
-      wrote(*batch_[i], plans_[i], (send++)->result);
-    }
+  for (std::size_t i = 0; i < sends_.size(); ++i) {
+    wrote(*batch_[planned_[i]], plans_[planned_[i]], sends_[i].result);
   }
   // Only now: what a session does when it goes on may end others, and their plans with them.
   for (Connection* connection : batch_) {
@@ -248,25 +246,27 @@ void Shard::wrote(Connection& connection, const outbox::Plan& plan, ssize_t resu
   }
   const auto bytes = static_cast<std::size_t>(std::max<ssize_t>(result, 0));
   stats_.sent_bytes += bytes;
-  connection.outbox_.written(plan, bytes, environment_.now.monotonic);
-  if (bytes < plan.bytes()) {
-    connection.wait_writable();
-  } else if (!connection.outbox_.idle()) {
-    behind_.push_back(connection);
-  }
+  connection.wrote(plan, bytes);
 }
 
 // — connections —
 
 void Shard::adopt(int descriptor) {
   const ConnectionId id = ++last_connection_;
-  auto connection = std::make_unique<Connection>(*this, id, descriptor);
+  auto connection = std::make_unique<Connection>(*this, id, descriptor, tls_);
   Connection& started = *connection;
   connections_.emplace(id, std::move(connection));
   ++stats_.opened;
   started.start();
   if (draining_) {
     started.shut_down();
+  }
+}
+
+void Shard::set_tls(std::shared_ptr<const TlsContext> context) {
+  tls_ = std::move(context);
+  if (tls_) {
+    tls_buffer_.resize(kReadBufferBytes + ws::kMessagePadding);
   }
 }
 

@@ -88,6 +88,8 @@ class Shard final : public hub::Mail {
 
   // Takes over a connected, non-blocking socket.
   void adopt(int descriptor);
+  // For connections that come from now on; none: they are plain.
+  void set_tls(std::shared_ptr<const TlsContext> context);
   // Ends all connections (3001); the thread ends when they are gone or the deadline has passed.
   void drain(Duration deadline);
 
@@ -143,11 +145,14 @@ class Shard final : public hub::Mail {
 
   std::vector<std::vector<net::Mail>> outgoing_;  // a turn's mail, by shard
   std::vector<net::Mail> incoming_;
+  std::vector<char> tls_buffer_;  // what was decrypted; empty without TLS
+  std::shared_ptr<const TlsContext> tls_;
   std::vector<char> read_buffer_;    // shared by all connections, with padding behind
   std::unique_ptr<Sender> sender_;   // made by the thread
   std::vector<outbox::Plan> plans_;  // of the batch that is being written, as the next two
   std::vector<Connection*> batch_;
   std::vector<Send> sends_;
+  std::vector<std::size_t> planned_;  // for each send its place in the batch
   IntrusiveList<Connection, FlushHook> to_flush_;
   IntrusiveList<Connection, FlushHook> behind_;  // owed more than one gathering could take
   IntrusiveList<Connection, DeadHook> dead_;

@@ -56,7 +56,7 @@ void Outbox::close(std::string frame) {
   }
 }
 
-void Outbox::gather(Plan& plan) {
+void Outbox::gather(Plan& plan, std::size_t bytes_max) {
   plan.clear();
   if (!rest_.empty() && (data_.empty() || !TRUNKLINE_MUTANT("rest-behind-data"))) {
     plan.add(Plan::Part::kRest, std::string_view(rest_).substr(rest_written_));
@@ -70,13 +70,13 @@ void Outbox::gather(Plan& plan) {
   bool owed = false;
   for (Source* source = sources_.front(); source != nullptr && !plan.full();) {
     Source* next = sources_.after(*source);
-    const std::string_view run = source->peek(kRunBytesMax);
+    const std::string_view run = source->peek(bytes_max);
     if (run.empty()) {
       source->unlink();
     } else {
       owed = true;
       plan.add(Plan::Part::kSource, run, source);
-      if (plan.bytes() >= kRunBytesMax) {
+      if (plan.bytes() >= bytes_max) {
         break;
       }
     }

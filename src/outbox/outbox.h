@@ -112,9 +112,9 @@ class Outbox {
   // Queues the Close frame behind everything that waits, and refuses what comes later.
   void close(std::string frame);
 
-  // Fills the plan with the next bytes to write; it is valid until written() or the next call that
-  // changes the outbox.
-  void gather(Plan& plan);
+  // Fills the plan with the next bytes to write, of sources about `bytes_max` at most; it is valid
+  // until written() or the next call that changes the outbox.
+  void gather(Plan& plan, std::size_t bytes_max = kRunBytesMax);
   // The first `bytes` of the plan were written; the rest could not be.
   void written(const Plan& plan, std::size_t bytes, TimePoint now);
 

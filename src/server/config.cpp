@@ -165,6 +165,22 @@ void read_root(ConfigSection& root, ServerConfig& config) {
   root.section("http_server", [&config](ConfigSection& section) {
     section.read("address", config.address);
     section.read("port", config.port, 0, 65535);
+    section.section("tls", [&config](ConfigSection& tls) {
+      tls.read("enabled", config.tls_enabled);
+      tls.read("cert_pem_file", config.tls.certificate_file);
+      tls.read("key_pem_file", config.tls.key_file);
+      tls.read("client_ca_pem_file", config.tls.client_ca_file);
+      tls.read("min_version", config.tls.min_version);
+      if (config.tls.min_version != "1.2" && config.tls.min_version != "1.3") {
+        tls.refuse("min_version", R"(must be "1.2" or "1.3")");
+      }
+      if (config.tls_enabled && config.tls.certificate_file.empty()) {
+        tls.refuse("cert_pem_file", "is needed when TLS is enabled");
+      }
+      if (config.tls_enabled && config.tls.key_file.empty()) {
+        tls.refuse("key_pem_file", "is needed when TLS is enabled");
+      }
+    });
   });
   root.section("http_api", [&config](ConfigSection& section) {
     section.read("key", config.http_api.key);

@@ -7,6 +7,7 @@
 #include <trunkline/error.h>
 
 #include "core/time.h"
+#include "net/tls.h"
 #include "outbox/outbox.h"
 #include "session/options.h"
 
@@ -44,6 +45,8 @@ struct ServerConfig {
   TokenConfig subscription_token;     // that of `token` unless it is configured apart
   std::string address = "127.0.0.1";  // http_server.address
   std::uint16_t port = 8000;          // http_server.port
+  bool tls_enabled = false;           // http_server.tls.enabled
+  net::TlsOptions tls;                // http_server.tls
   HttpApiConfig http_api;
   std::string log_level = "info";
   std::size_t message_size_limit = 64UL * 1024;  // websocket.message_size_limit, bytes

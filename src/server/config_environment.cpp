@@ -21,6 +21,7 @@ constexpr std::string_view kSections[] = {
     "channel.without_namespace.slow_subscriber",
     "channel.without_namespace",
     "channel",
+    "http_server.tls",
     "http_server",
     "http_api",
     "websocket",

@@ -86,10 +86,29 @@ net::RuntimeOptions Core::runtime_options() {
 }
 
 Result<void> Core::start() {
+  if (config_.tls_enabled) {
+    Result<std::shared_ptr<const net::TlsContext>> tls = net::TlsContext::load(config_.tls);
+    if (!tls.has_value()) {
+      return std::unexpected(tls.error());
+    }
+    runtime_.set_tls(*tls);
+  }
   snapshots_.start(kSnapshotThreads);
   Result<void> started = runtime_.start();
   running_ = started.has_value();
   return started;
+}
+
+Result<void> Core::reload_certificate() {
+  if (!config_.tls_enabled) {
+    return {};
+  }
+  Result<std::shared_ptr<const net::TlsContext>> tls = net::TlsContext::load(config_.tls);
+  if (!tls.has_value()) {
+    return std::unexpected(tls.error());
+  }
+  runtime_.set_tls(*tls);
+  return {};
 }
 
 void Core::stop(Duration timeout) {
@@ -115,7 +134,7 @@ std::string Core::url() const {
   const bool any = config_.address == "0.0.0.0" || config_.address == "::";
   const bool v6 = config_.address.find(':') != std::string::npos;
   const std::string host = any ? "127.0.0.1" : v6 ? "[" + config_.address + "]" : config_.address;
-  return fmt::format("http://{}:{}", host, runtime_.port());
+  return fmt::format("{}://{}:{}", config_.tls_enabled ? "https" : "http", host, runtime_.port());
 }
 
 std::optional<hub::ChannelSettings> Core::settings(std::string_view channel) const {

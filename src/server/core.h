@@ -30,6 +30,8 @@ class Core {
   ~Core();
 
   [[nodiscard]] Result<void> start();
+  // Reads the certificate again, for connections that come from now on.
+  [[nodiscard]] Result<void> reload_certificate();
   void stop(Duration timeout);
 
   [[nodiscard]] net::Runtime& runtime() { return runtime_; }

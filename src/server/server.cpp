@@ -33,6 +33,10 @@ std::string Server::url() const {
   return core_->url();
 }
 
+Result<void> Server::reload_certificate() {
+  return core_->reload_certificate();
+}
+
 void Server::stop(std::optional<std::chrono::milliseconds> timeout) {
   core_->stop(timeout.has_value() ? Duration(*timeout) : core_->config().shutdown_timeout);
 }

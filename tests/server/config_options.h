@@ -84,6 +84,11 @@ inline const session::ChannelOptions& plain(const ServerConfig& config) {
 inline constexpr Option kOptions[] = {
     {"http_server.address", Kind::kText, "10.0.0.1", TRUNKLINE_SHOWS(address)},
     {"http_server.port", Kind::kInteger, "9001", TRUNKLINE_SHOWS(port)},
+    {"http_server.tls.cert_pem_file", Kind::kText, "a.pem", TRUNKLINE_SHOWS(tls.certificate_file)},
+    {"http_server.tls.key_pem_file", Kind::kText, "a.key", TRUNKLINE_SHOWS(tls.key_file)},
+    {"http_server.tls.client_ca_pem_file", Kind::kText, "ca.pem",
+     TRUNKLINE_SHOWS(tls.client_ca_file)},
+    {"http_server.tls.min_version", Kind::kText, "1.3", TRUNKLINE_SHOWS(tls.min_version)},
     {"http_api.key", Kind::kText, "12345", TRUNKLINE_SHOWS(http_api.key)},
     {"http_api.insecure", Kind::kBool, "true", TRUNKLINE_SHOWS(http_api.insecure)},
     {"log.level", Kind::kText, "trace", TRUNKLINE_SHOWS(log_level)},

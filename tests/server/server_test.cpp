@@ -215,6 +215,7 @@ TEST_P(ServerTest, SnapshotThatFailsEndsOnlyItsOwnSubscription) {
 
 TEST_P(ServerTest, StopsUnderLoadAndTellsEverybody) {
   start();
+  Counter connected;
   Counter acknowledged;
   Counter lost;
   std::vector<std::unique_ptr<Client>> clients;
@@ -222,6 +223,7 @@ TEST_P(ServerTest, StopsUnderLoadAndTellsEverybody) {
     ClientOptions options;
     options.url = "ws://127.0.0.1:" + std::to_string(server->port()) + "/connection/websocket";
     ClientHandlers handlers;
+    handlers.on_connected = [&](std::string_view, std::string_view) { connected.add(); };
     handlers.on_connecting = [&](std::uint32_t code, std::string_view) {
       if (code == 3001) {
         lost.add();
@@ -234,6 +236,8 @@ TEST_P(ServerTest, StopsUnderLoadAndTellsEverybody) {
       clients.back()->publish("load", "1", [&](const ClientResult<void>&) { acknowledged.add(); });
     }
   }
+  // Whoever is still shaking hands is not told anything.
+  ASSERT_TRUE(connected.reaches(10));
   ASSERT_TRUE(acknowledged.reaches(100));
   server->stop(10s);
   EXPECT_TRUE(lost.reaches(10));
