@@ -34,6 +34,10 @@ void HubShard::to_home(Request request, TimePoint now) {
 }
 
 void HubShard::publish(PublishRequest request, TimePoint now) {
+  if (refuse_growth_) {
+    request.done(fail(ErrorCode::kLimitExceeded, "the server's memory is used up"));
+    return;
+  }
   to_home(std::move(request), now);
 }
 

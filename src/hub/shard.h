@@ -68,6 +68,12 @@ class HubShard {
 
   void attach(Attach request, TimePoint now);
 
+  // While true, publications are answered with kLimitExceeded: nothing may be kept that is not
+  // there already. Who attaches asks refuses_growth() before.
+  void refuse_growth(bool refuse) { refuse_growth_ = refuse; }
+
+  [[nodiscard]] bool refuses_growth() const { return refuse_growth_; }
+
   void announce();
   void settle(TimePoint now);
 
@@ -76,6 +82,9 @@ class HubShard {
   [[nodiscard]] bool has_work() const { return feeds_.has_work() || home_.has_work(); }
 
   [[nodiscard]] HubStats stats() const;
+
+  // Now, on this shard.
+  [[nodiscard]] std::uint64_t subscriptions() const { return feeds_.stats().subscriptions; }
 
  private:
   template <class Request>
@@ -86,6 +95,7 @@ class HubShard {
   const ShardId shards_;
   replay::Engine& engine_;
   Mail& mail_;
+  bool refuse_growth_ = false;
   TimePoint now_;  // of the turn, for ends of subscriptions, which carry no time
   Feeds feeds_;
   Home home_;

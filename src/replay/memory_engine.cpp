@@ -119,19 +119,36 @@ void MemoryEngine::evict(Entry& keep) {
     if (quietest == nullptr) {
       return;
     }
-    const std::size_t held = quietest->log.window().size();
     if (quietest != &keep) {
       TRUNKLINE_SOMETIMES("quiet log evicted");
-      quietest->log.clear();
-    } else if (held > 1) {
-      // The last one with anything to give: its newest publication is still to be delivered.
-      quietest->log.trim_half();
-    } else {
+      clear(*quietest);
+      continue;
+    }
+    const std::size_t held = quietest->log.window().size();
+    if (held <= 1) {
       return;
     }
-    stats_.evicted_logs += quietest->log.window().empty() ? 1U : 0U;
+    // The last one with anything to give: its newest publication is still to be delivered.
+    quietest->log.trim_half();
     stats_.evicted_publications += held - quietest->log.window().size();
     account(*quietest);
+  }
+}
+
+void MemoryEngine::clear(Entry& entry) {
+  ++stats_.evicted_logs;
+  stats_.evicted_publications += entry.log.window().size();
+  entry.log.clear();
+  account(entry);
+}
+
+void MemoryEngine::shrink(std::size_t bytes) {
+  const std::uint64_t before = stats_.memory_bytes;
+  while (Entry* quietest = by_use_.front()) {
+    if (before - stats_.memory_bytes >= bytes) {
+      return;
+    }
+    clear(*quietest);
   }
 }
 

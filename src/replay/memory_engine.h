@@ -36,6 +36,10 @@ class MemoryEngine final : public Engine {
   void release(std::string_view channel, Duration meta_ttl, TimePoint now) override;
   [[nodiscard]] EngineStats stats() const override;
 
+  // Forgets publications, those of the quietest log first, until `bytes` less are held or there are
+  // none left; positions stay. To be called after a turn's publications have been handed out.
+  void shrink(std::size_t bytes);
+
  private:
   struct Entry;
   struct ByUse;
@@ -43,6 +47,7 @@ class MemoryEngine final : public Engine {
   Entry& entry(std::string_view channel);
   void account(Entry& entry);
   void evict(Entry& keep);
+  void clear(Entry& entry);
   void arm(Entry& entry);
   void erase(Entry& entry);
 

@@ -183,6 +183,23 @@ TEST_F(MemoryEngineTest, WhatATurnAppendsIsNotEvictedBeforeItIsHandedOut) {
   EXPECT_TRUE(first.window().empty());
 }
 
+TEST_F(MemoryEngineTest, ShrinkingForgetsQuietLogsFirstAndKeepsPositions) {
+  const Log& quiet = engine.open("quiet", history);
+  const Log& busy = engine.open("busy", history);
+  publish("quiet", 5000);
+  publish("busy", 5000);
+  const std::uint64_t before = engine.stats().memory_bytes;
+  engine.shrink(1);
+  EXPECT_TRUE(quiet.window().empty());
+  EXPECT_EQ(quiet.head(), Offset{1});
+  EXPECT_FALSE(busy.window().empty());
+  EXPECT_LE(engine.stats().memory_bytes, before - 5000);
+  engine.shrink(1'000'000);
+  EXPECT_TRUE(busy.window().empty());
+  EXPECT_EQ(engine.stats().evicted_publications, 2U);
+  EXPECT_EQ(engine.stats().evicted_logs, 2U);
+}
+
 TEST_F(MemoryEngineTest, MemoryIsGivenBack) {
   engine.open("a", history);
   publish("a", 50'000);
