@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/time.h"
+#include "core/token_bucket.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -83,7 +84,10 @@ struct ClientOptions {
   std::size_t channel_limit = 128;
   std::size_t history_max_publication_limit = 300;
   std::size_t recovery_max_publication_limit = 300;
-  std::size_t user_connection_limit = 0;  // 0: none; counted on each shard
+  std::size_t user_connection_limit = 0;  // 0: none; anonymous users are not counted
+  // Commands of one client and errors that it was answered; each rate applies, empty: no limit.
+  std::vector<Rate> command_rates;
+  std::vector<Rate> error_rates;
   std::vector<std::string> allowed_origins;
 };
 

@@ -16,6 +16,8 @@ struct ErrorReply {
 };
 
 inline constexpr ErrorReply kErrorInternal{100, "internal server error", true};
+// The client cannot do anything about it and may try again: the memory limit.
+inline constexpr ErrorReply kErrorOutOfMemory{100, "the server is short of memory", true};
 inline constexpr ErrorReply kErrorUnauthorized{101, "unauthorized"};
 inline constexpr ErrorReply kErrorUnknownChannel{102, "unknown channel"};
 inline constexpr ErrorReply kErrorPermissionDenied{103, "permission denied"};
@@ -55,6 +57,7 @@ inline constexpr Disconnect kDisconnectChannelLimit{3505, "channel limit"};
 inline constexpr Disconnect kDisconnectInappropriateProtocol{3506, "inappropriate protocol"};
 inline constexpr Disconnect kDisconnectPermissionDenied{3507, "permission denied"};
 inline constexpr Disconnect kDisconnectNotAvailable{3508, "not available"};
+inline constexpr Disconnect kDisconnectTooManyErrors{3509, "too many errors"};
 
 // Below 2500 the client stays unsubscribed, from 2500 it subscribes again.
 struct Unsubscribe {

@@ -63,6 +63,9 @@ void Session::end() {
     --environment_.stats.connected;
     environment_.registry.remove_user(user_, id_);
   }
+  if (std::exchange(counted_, false)) {
+    environment_.users->release(user_);
+  }
   state_ = State::kEnded;
   environment_.timers.disarm(*this);
   waiting_.clear();
@@ -80,6 +83,14 @@ void Session::disconnect(std::uint16_t code, std::string_view reason) {
   end();
   link_.close(code, reason);
   link_.want_flush();
+}
+
+// For where somebody up the stack goes on with this session or with the hub's subscriptions.
+void Session::end_soon(const Disconnect& why) {
+  if (ending_ == nullptr && state_ != State::kEnded) {
+    ending_ = &why;
+    environment_.timers.arm(*this, environment_.now.monotonic);
+  }
 }
 
 bool Session::unsubscribe(std::string_view channel, Unsubscribe why) {
@@ -108,6 +119,7 @@ void Session::reply_error(std::uint32_t id, const ErrorReply& error) {
   json.raw(R"(,"message":)").string(error.message);
   json.raw(error.temporary ? R"(,"temporary":true}})" : "}}");
   emit(json.view());
+  count_error();
 }
 
 void Session::emit(std::string_view message) {
@@ -158,7 +170,7 @@ void Session::on_ready(hub::Subscription& subscription) {
 
 void Session::on_event(hub::Subscription& /*subscription*/, hub::EventKind /*kind*/,
                        const hub::SharedFrame& frame) {
-  if (state_ == State::kEnded || overflowed_) {
+  if (state_ == State::kEnded || ending_ != nullptr) {
     return;
   }
   flush_batch();
@@ -167,10 +179,9 @@ void Session::on_event(hub::Subscription& /*subscription*/, hub::EventKind /*kin
     return;
   }
   // Events are in no log: a client that cannot take one is told so by the end of its connection.
-  // Not from here, where the hub walks its subscriptions.
   TRUNKLINE_SOMETIMES("event does not fit");
-  overflowed_ = true;
-  environment_.timers.arm(*this, environment_.now.monotonic);
+  log_limit(Limit::kSlow, "was closed as slow (3008): client.queue_max_size is full");
+  end_soon(kDisconnectSlow);
 }
 
 void Session::on_lost(hub::Subscription& subscription) {
@@ -211,7 +222,7 @@ void Session::skip_to(hub::Subscription& subscription, Offset next) {
 // — time —
 
 void Session::arm() {
-  if (overflowed_) {
+  if (ending_ != nullptr) {
     return;  // the timer is armed for its end
   }
   TimePoint due = kNever;
@@ -247,12 +258,14 @@ void Session::arm() {
 }
 
 void Session::on_timer(TimePoint now) {
-  if (overflowed_) {
-    disconnect(kDisconnectSlow);
+  if (ending_ != nullptr) {
+    disconnect(*ending_);
     return;
   }
   if (state_ != State::kConnected) {
     if (now >= stale_at_) {
+      log_limit(Limit::kStale,
+                "was closed (3502): not authenticated within client.stale_close_delay");
       disconnect(kDisconnectStale);
     } else {
       arm();

@@ -18,12 +18,14 @@
 #include "outbox/outbox.h"
 #include "session/authenticator.h"
 #include "session/command.h"
+#include "session/limit_log.h"
 #include "session/options.h"
 #include "session/permissions.h"
 #include "session/protocol.h"
 #include "session/registry.h"
 #include "session/snapshot.h"
 #include "session/stats.h"
+#include "session/user_limiter.h"
 
 #include <cstdint>
 #include <functional>
@@ -64,10 +66,12 @@ struct Environment {
   TimerWheel& timers;
   Random& random;
   SnapshotProvider* snapshots = nullptr;  // none: no channel has snapshots
+  UserLimiter* users = nullptr;           // none: users have no limit
   Now now{};
   Registry registry{};
   CommandDecoder decoder{};
   SessionStats stats{};
+  LimitLog limit_log{};
   // A line for the log about a client's mistake that the client cannot see the reason of.
   std::function<void(std::string_view)> log = [](std::string_view) {};
 };
@@ -117,6 +121,12 @@ class Session final : public hub::Sink, public Timer {
  private:
   enum class State : std::uint8_t { kNew, kConnected, kRefused, kEnded };
 
+  // Only where the configuration has such rates: most servers' sessions need no room for them.
+  struct Rates {
+    std::vector<TokenBucket> commands;
+    std::vector<TokenBucket> errors;
+  };
+
   // A subscribe command on its way.
   struct Subscribing {
     std::uint64_t ticket = 0;  // tells it from a later one for the same channel
@@ -158,13 +168,21 @@ class Session final : public hub::Sink, public Timer {
   void handle_line(std::string_view line);
   void handle(const Command& command, std::string_view line);
   void handle_pong();
-  void connect(std::uint32_t id, const ConnectCommand& command);
-  void connected(std::uint32_t id, const ConnectionClaims& claims);
   void publish(std::uint32_t id, const PublishCommand& command);
   void history(std::uint32_t id, const HistoryCommand& command);
   void presence(std::uint32_t id, std::string_view channel, bool stats_only);
   void refresh(std::uint32_t id, const RefreshCommand& command);
   void sub_refresh(std::uint32_t id, const SubRefreshCommand& command);
+
+  // The beginning. (session_connect.cpp)
+  void connect(std::uint32_t id, const ConnectCommand& command);
+  void authenticated(std::uint32_t id, const ConnectionClaims& claims);
+  void connected(std::uint32_t id, const ConnectionClaims& claims);
+
+  // What one client may ask for. (session_limits.cpp)
+  [[nodiscard]] bool within_rate(const Command& command);
+  void count_error();
+  void log_limit(Limit limit, std::string_view what);
 
   // Subscriptions. (session_subscribe.cpp)
   void subscribe(std::uint32_t id, const SubscribeCommand& command, std::string_view line);
@@ -207,6 +225,7 @@ class Session final : public hub::Sink, public Timer {
   // Checks common to publish, history and presence; answers what is wrong.
   const ChannelOptions* usable_channel(std::uint32_t id, std::string_view channel);
   void end();
+  void end_soon(const Disconnect& why);
   void arm();
   void check_expiry();
 
@@ -216,8 +235,10 @@ class Session final : public hub::Sink, public Timer {
   State state_ = State::kNew;
   bool in_batch_ = false;
   bool awaiting_pong_ = false;
-  bool exclusive_ = false;       // a command with a large answer is on its way
-  bool overflowed_ = false;      // an event did not fit: to be closed as slow
+  bool exclusive_ = false;  // a command with a large answer is on its way
+  bool counted_ = false;    // by the user limiter
+  // Set where the session may not be ended at once: to be closed with this by its timer.
+  const Disconnect* ending_ = nullptr;
   std::uint16_t in_flight_ = 0;  // commands whose home has not answered
   std::string client_;
   std::string user_;
@@ -225,6 +246,7 @@ class Session final : public hub::Sink, public Timer {
   std::string batch_;    // replies of the message that is being handled, joined by '\n'
   std::string waiting_;  // commands that wait while paused
   std::vector<Entry> entries_;
+  std::unique_ptr<Rates> rates_;
   std::uint64_t last_ticket_ = 0;
   std::optional<WallTime> expire_at_;
   TimePoint stale_at_;

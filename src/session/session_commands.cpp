@@ -123,6 +123,11 @@ void Session::handle(const Command& command, std::string_view line) {
     return;
   }
 
+  if (!within_rate(command)) {
+    reply_error(command.id, kErrorTooManyRequests);
+    return;
+  }
+
   struct Visitor {
     Session& session;
     std::uint32_t id;
@@ -193,78 +198,7 @@ void Session::handle_pong() {
   arm();
 }
 
-// — connect and refresh —
-
-void Session::connect(std::uint32_t id, const ConnectCommand& command) {
-  const ClientOptions& options = environment_.options.client;
-  if (command.token.empty()) {
-    if (!options.insecure && !options.allow_anonymous_connect_without_token) {
-      environment_.log(
-          "a client without a token was refused (3501); give it a connection token, or set "
-          "client.allow_anonymous_connect_without_token or client.insecure");
-      disconnect(kDisconnectBadRequest);
-      return;
-    }
-    connected(id, ConnectionClaims{});
-    return;
-  }
-  const Result<ConnectionClaims> claims =
-      environment_.authenticator.verify_connection(command.token, environment_.now.wall);
-  if (!claims.has_value()) {
-    environment_.log(fmt::format("a connection token was refused: {}", to_string(claims.error())));
-    if (claims.error().code == ErrorCode::kTokenExpired) {
-      state_ = State::kRefused;
-      reply_error(id, kErrorTokenExpired);
-    } else {
-      disconnect(kDisconnectInvalidToken);
-    }
-    return;
-  }
-  if (claims->user.empty() && options.disallow_anonymous_connection_tokens) {
-    disconnect(kDisconnectPermissionDenied);
-    return;
-  }
-  connected(id, *claims);
-}
-
-void Session::connected(std::uint32_t id, const ConnectionClaims& claims) {
-  const ClientOptions& options = environment_.options.client;
-  const Now& now = environment_.now;
-  if (options.user_connection_limit > 0 && !claims.user.empty() &&
-      environment_.registry.of_user(claims.user).size() >= options.user_connection_limit) {
-    disconnect(kDisconnectConnectionLimit);
-    return;
-  }
-  state_ = State::kConnected;
-  client_ = environment_.random.uuid();
-  user_ = claims.user;
-  info_ = claims.info;
-  expire_at_ = claims.expire_at;
-  environment_.registry.add_user(user_, id_);
-  ++environment_.stats.connected;
-
-  JsonText json;
-  json.open().member("client").string(client_);
-  json.member("version").string(environment_.options.server_version);
-  write_expiry(json, expire_at_, now.wall);
-  if (options.ping_interval > Duration{0}) {
-    // The first one in the upper half of the interval, so that a herd is spread.
-    const auto half = static_cast<std::uint64_t>(options.ping_interval.count()) / 2;
-    ping_at_ = now.monotonic +
-               Duration(static_cast<Duration::rep>(half + environment_.random.below(half + 1)));
-    if (!link_.wants_native_pings()) {
-      json.member("ping").number(static_cast<std::uint64_t>(std::max<std::int64_t>(
-          1, std::chrono::ceil<std::chrono::seconds>(options.ping_interval).count())));
-      json.member("pong").raw("true");
-    }
-  }
-  if (options.connect_include_server_time) {
-    json.member("time").number(static_cast<std::uint64_t>(now.wall.time_since_epoch().count()));
-  }
-  json.close();
-  reply(id, "connect", json.view());
-  arm();
-}
+// — refresh —
 
 void Session::refresh(std::uint32_t id, const RefreshCommand& command) {
   if (command.token.empty() || !expire_at_.has_value()) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the three source files of Session share.
+// What the source files of Session share.
 #pragma once
 
 #include "session/json.h"
@@ -16,8 +16,14 @@ void write_expiry(JsonText& json, const std::optional<WallTime>& expire_at, Wall
 
 // The protocol's error for one of ours.
 [[nodiscard]] inline ErrorReply error_reply(const Error& error) {
-  return error.code == ErrorCode::kUnrecoverablePosition ? kErrorUnrecoverablePosition
-                                                         : kErrorInternal;
+  switch (error.code) {
+    case ErrorCode::kUnrecoverablePosition:
+      return kErrorUnrecoverablePosition;
+    case ErrorCode::kLimitExceeded:
+      return kErrorOutOfMemory;
+    default:
+      return kErrorInternal;
+  }
 }
 
 template <class T, class Then>

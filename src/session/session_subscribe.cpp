@@ -82,7 +82,12 @@ std::optional<ErrorReply> Session::check_subscribe(const SubscribeCommand& comma
     return kErrorAlreadySubscribed;
   }
   if (entries_.size() >= environment_.options.client.channel_limit) {
+    log_limit(Limit::kChannels, "wants more channels (106) than client.channel_limit");
     return kErrorLimitExceeded;
+  }
+  if (environment_.hub.refuses_growth()) {
+    log_limit(Limit::kMemory, "may not subscribe (100): trunkline.memory_limit is reached");
+    return kErrorOutOfMemory;
   }
   if (command.has_tags_filter) {
     return kErrorBadRequest;

@@ -37,6 +37,7 @@ struct SessionStats {
   std::uint64_t received_bytes = 0;                      // of messages
   std::uint64_t recoveries = 0;                          // subscriptions that resumed without a gap
   std::uint64_t failed_recoveries = 0;                   // that were told that they could not
+  std::uint64_t refused_commands = 0;                    // above the rate
   std::map<std::uint32_t, std::uint64_t> error_replies;  // by code
   std::map<std::uint16_t, std::uint64_t> disconnects;    // by code, those that the server began
   LatencyHistogram command_latency;  // from a command's arrival to its reply in the outbox

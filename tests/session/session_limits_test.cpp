@@ -39,15 +39,201 @@ TEST_F(SessionLimitsTest, ChannelNamesAreBoundedAndPrintable) {
   EXPECT_EQ(peer.close_code, 0);
 }
 
-TEST_F(SessionLimitsTest, AUsersConnectionsAreBounded) {
-  tokens.connections["t"] = {.user = "u", .info = {}, .expire_at = {}};
-  options.client.user_connection_limit = 1;
-  join("t");
-  Peer& second = open();
-  ask(second, R"({"id":1,"connect":{"token":"t"}})");
+// — connections of a user, counted by somebody whose answer waits for the test —
+
+class UserLimitTest : public SessionLimitsTest {
+ protected:
+  struct Users final : UserLimiter {
+    void acquire(const std::string& user, std::size_t limit,
+                 std::move_only_function<void(bool)> done) override {
+      const bool counted = counts[user] < limit;
+      counts[user] += counted ? 1 : 0;
+      waiting.emplace_back([counted, done = std::move(done)]() mutable { done(counted); });
+    }
+
+    void release(const std::string& user) override { --counts[user]; }
+
+    void answer() {
+      for (auto& next : std::exchange(waiting, {})) {
+        next();
+      }
+    }
+
+    std::map<std::string, std::size_t> counts;
+    std::vector<std::move_only_function<void()>> waiting;
+  };
+
+  UserLimitTest() {
+    tokens.connections["t"] = {.user = "u", .info = {}, .expire_at = {}};
+    options.client.user_connection_limit = 1;
+    environment.users = &users;
+  }
+
+  ~UserLimitTest() override { peers.clear(); }
+
+  Peer& ask_to_connect() {
+    Peer& peer = open();
+    ask(peer, R"({"id":1,"connect":{"token":"t"}})");
+    return peer;
+  }
+
+  Users users;
+};
+
+TEST_F(UserLimitTest, OneMoreThanTheLimitIsClosed) {
+  Peer& first = ask_to_connect();
+  Peer& second = ask_to_connect();
+  users.answer();
+  turn();
+  EXPECT_TRUE(first.take().starts_with(R"({"id":1,"connect":{)"));
   EXPECT_EQ(second.close_code, 3504);
   peers.erase(peers.begin());
-  join("t");
+  EXPECT_EQ(users.counts["u"], 0U);
+  Peer& third = ask_to_connect();
+  users.answer();
+  turn();
+  EXPECT_TRUE(third.take().starts_with(R"({"id":1,"connect":{)"));
+}
+
+TEST_F(UserLimitTest, CommandsThatFollowTheConnectWaitForTheAnswer) {
+  Peer& peer = ask_to_connect();
+  EXPECT_TRUE(peer.session->is_paused());
+  ask(peer, R"({"id":2,"subscribe":{"channel":"a"}})");
+  EXPECT_EQ(peer.take(), "");
+  users.answer();
+  turn();
+  const std::string got = peer.take();
+  EXPECT_TRUE(got.starts_with(R"({"id":1,"connect":{)")) << got;
+  EXPECT_TRUE(got.ends_with(R"({"id":2,"subscribe":{}})")) << got;
+}
+
+TEST_F(UserLimitTest, AnAnswerForASessionThatHasGoneIsGivenBack) {
+  ask_to_connect();
+  peers.clear();
+  EXPECT_EQ(users.counts["u"], 1U);
+  users.answer();
+  EXPECT_EQ(users.counts["u"], 0U);
+}
+
+TEST_F(UserLimitTest, ASessionThatEndsBeforeTheAnswerIsNotCounted) {
+  Peer& peer = ask_to_connect();
+  pass(seconds(10));
+  EXPECT_EQ(peer.close_code, 3502);
+  users.answer();
+  EXPECT_EQ(users.counts["u"], 0U);
+}
+
+TEST_F(UserLimitTest, AnonymousUsersAreNotCounted) {
+  join();
+  join();
+  EXPECT_TRUE(users.counts.empty());
+}
+
+// — commands and errors —
+
+TEST_F(SessionLimitsTest, CommandsAboveTheRateAreRefusedAndTakeNothing) {
+  options.client.command_rates = {{.count = 2, .interval = seconds(2)}};
+  Peer& peer = join();
+  const std::string too_many =
+      R"({"id":2,"error":{"code":111,"message":"too many requests","temporary":true}})";
+  EXPECT_EQ(subscribe(peer, "a"), R"({"id":2,"subscribe":{}})");
+  EXPECT_EQ(subscribe(peer, "b"), R"({"id":2,"subscribe":{}})");
+  EXPECT_EQ(subscribe(peer, "c"), too_many);
+  EXPECT_EQ(subscribe(peer, "c"), too_many);
+  EXPECT_EQ(environment.stats.refused_commands, 2U);
+  pass(seconds(1));
+  EXPECT_EQ(subscribe(peer, "c"), R"({"id":2,"subscribe":{}})");
+  EXPECT_EQ(subscribe(peer, "d"), too_many);
+  EXPECT_EQ(peer.close_code, 0);
+}
+
+TEST_F(SessionLimitsTest, EveryBucketHasToAllowACommand) {
+  options.client.command_rates = {{.count = 10, .interval = seconds(1)},
+                                  {.count = 3, .interval = std::chrono::hours(1)}};
+  Peer& peer = join();
+  for (const char* channel : {"a", "b", "c"}) {
+    EXPECT_EQ(subscribe(peer, channel), R"({"id":2,"subscribe":{}})");
+  }
+  EXPECT_TRUE(subscribe(peer, "d").contains("111"));
+}
+
+TEST_F(SessionLimitsTest, AnUnsubscribeIsCountedAndNeverRefused) {
+  options.client.command_rates = {{.count = 2, .interval = std::chrono::hours(1)}};
+  Peer& peer = join();
+  subscribe(peer, "a");
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(ask(peer, R"({"id":3,"unsubscribe":{"channel":"a"}})"),
+              R"({"id":3,"unsubscribe":{}})");
+  }
+  EXPECT_TRUE(subscribe(peer, "a").contains("111"));
+}
+
+TEST_F(SessionLimitsTest, PongsAreNoCommands) {
+  options.client.command_rates = {{.count = 1, .interval = std::chrono::hours(1)}};
+  Peer& peer = join();
+  for (int i = 0; i < 4; ++i) {
+    pass(seconds(25));
+    EXPECT_EQ(ask(peer, "{}"), "{}");
+  }
+  EXPECT_EQ(subscribe(peer, "a"), R"({"id":2,"subscribe":{}})");
+}
+
+TEST_F(SessionLimitsTest, EachClientHasARateOfItsOwn) {
+  options.client.command_rates = {{.count = 1, .interval = std::chrono::hours(1)}};
+  Peer& first = join();
+  Peer& second = join();
+  EXPECT_EQ(subscribe(first, "a"), R"({"id":2,"subscribe":{}})");
+  EXPECT_EQ(subscribe(second, "a"), R"({"id":2,"subscribe":{}})");
+}
+
+TEST_F(SessionLimitsTest, TooManyErrorsEndTheConnectionBehindTheLastOfThem) {
+  options.client.error_rates = {{.count = 3, .interval = std::chrono::hours(1)}};
+  Peer& peer = join();
+  std::string commands;
+  for (int i = 2; i <= 5; ++i) {
+    commands += fmt::format("{}{{\"id\":{},\"rpc\":{{}}}}", i > 2 ? "\n" : "", i);
+  }
+  const std::string got = ask(peer, commands);
+  EXPECT_TRUE(got.contains(R"("id":5,"error")")) << got;
+  EXPECT_EQ(peer.close_code, 0);
+  pass(std::chrono::milliseconds(10));
+  EXPECT_EQ(peer.close_code, 3509);
+  EXPECT_EQ(peer.reason, "too many errors");
+}
+
+TEST_F(SessionLimitsTest, ALineForTheLogIsWrittenOnceAnInterval) {
+  std::vector<std::string> lines;
+  environment.log = [&lines](std::string_view line) { lines.emplace_back(line); };
+  options.client.channel_limit = 1;
+  Peer& peer = join();
+  subscribe(peer, "a");
+  for (int i = 0; i < 100; ++i) {
+    subscribe(peer, "b");
+  }
+  pass(LogThrottle::kInterval);
+  subscribe(peer, "b");
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_TRUE(lines[0].ends_with("wants more channels (106) than client.channel_limit"));
+  EXPECT_TRUE(lines[1].ends_with("(99 more since the last line)")) << lines[1];
+}
+
+// — memory —
+
+TEST_F(SessionLimitsTest, WithoutMemoryNothingBeginsAndWhatIsThereGoesOn) {
+  Peer& peer = join();
+  subscribe(peer, "a");
+  publish("a", "1");
+  turn();
+  peer.take();
+  hub.refuse_growth(true);
+  const std::string refused =
+      R"("error":{"code":100,"message":"the server is short of memory","temporary":true}})";
+  EXPECT_EQ(subscribe(peer, "b"), R"({"id":2,)" + refused);
+  EXPECT_EQ(ask(peer, R"({"id":3,"publish":{"channel":"a","data":2}})"), R"({"id":3,)" + refused);
+  EXPECT_EQ(ask(peer, R"({"id":4,"unsubscribe":{"channel":"a"}})"), R"({"id":4,"unsubscribe":{}})");
+  EXPECT_EQ(peer.close_code, 0);
+  hub.refuse_growth(false);
+  EXPECT_EQ(subscribe(peer, "b"), R"({"id":2,"subscribe":{}})");
 }
 
 TEST_F(SessionLimitsTest, PausesAboveTheHighWaterMarkAndGoesOnInOrderBelowIt) {
