@@ -26,10 +26,11 @@ struct Connection::Tls {
   std::optional<TimePoint> stuck_since;  // the socket has not taken what was pending then
 };
 
-Connection::Connection(Shard& shard, ConnectionId id, int descriptor,
+Connection::Connection(Shard& shard, ConnectionId id, int descriptor, Ticket ticket,
                        std::shared_ptr<const TlsContext> tls)
     : shard_(shard),
       id_(id),
+      ticket_(std::move(ticket)),
       socket_(shard.io(), asio::ip::tcp::v4(), descriptor),
       outbox_(shard.options_.outbox),
       tls_(tls ? std::make_unique<Tls>(std::move(tls)) : nullptr) {}
@@ -46,7 +47,7 @@ void Connection::start() {
 void Connection::shut_down() {
   if (session_) {
     session_->disconnect(session::kDisconnectShutdown);
-  } else if (http_ && !http_->responding) {
+  } else if (http_ && (!http_->responding || http_->asking)) {
     drop();
   } else {
     close_after_flush_ = true;

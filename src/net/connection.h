@@ -6,6 +6,7 @@
 
 #include "core/intrusive_list.h"
 #include "core/timer_wheel.h"
+#include "net/admission.h"
 #include "net/http.h"
 #include "net/tls.h"
 #include "outbox/outbox.h"
@@ -35,7 +36,8 @@ class Connection final : public session::Link,
                          public ListHook<DeadHook> {
  public:
   // With a context the socket speaks TLS.
-  Connection(Shard& shard, ConnectionId id, int descriptor, std::shared_ptr<const TlsContext> tls);
+  Connection(Shard& shard, ConnectionId id, int descriptor, Ticket ticket,
+             std::shared_ptr<const TlsContext> tls);
   ~Connection() override;
 
   void start();
@@ -46,6 +48,8 @@ class Connection final : public session::Link,
   void drop();
   // The answer to the request that is being handled.
   void respond(HttpResponse response);
+  // The door's answer to the handshake that is being handled.
+  void admitted(std::optional<Refusal> refused);
 
   [[nodiscard]] bool is_websocket() const { return session_ != nullptr; }
 
@@ -96,7 +100,9 @@ class Connection final : public session::Link,
   void received(std::span<char> bytes);
   void received_http(std::span<char> bytes);
   void handle_request();
-  void upgrade(std::string_view query);
+  // A handshake: asks the door, goes on in admitted(). (connection_admission.cpp)
+  void ask_admission();
+  void upgrade();
   void refuse_upgrade(unsigned status, std::string reason);
   void received_frames(std::span<char> bytes);
   [[nodiscard]] bool is_origin_allowed(std::string_view origin, std::string_view host) const;
@@ -115,6 +121,7 @@ class Connection final : public session::Link,
 
   Shard& shard_;
   const ConnectionId id_;
+  const Ticket ticket_;  // before the socket: given back when that is closed
   boost::asio::ip::tcp::socket socket_;
   outbox::Outbox outbox_;
   struct Tls;
@@ -130,6 +137,7 @@ class Connection final : public session::Link,
   bool closing_ = false;                   // our Close frame is queued or out
   bool peer_closed_ = false;               // the peer's Close frame, or its end of stream
   bool close_after_flush_ = false;         // HTTP without keep-alive
+  std::size_t accounted_bytes_ = 0;        // of the outbox, by the shard
   TimePoint deadline_ = TimePoint::max();  // of the HTTP request or the close handshake
 };
 

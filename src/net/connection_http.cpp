@@ -24,24 +24,6 @@ std::string_view view(boost::beast::string_view text) {
   return {text.data(), text.size()};
 }
 
-std::string serialize(const HttpResponse& response, bool keep_alive, bool with_body) {
-  std::string text =
-      fmt::format("HTTP/1.1 {} {}\r\nContent-Length: {}\r\nConnection: {}\r\n", response.status,
-                  view(http::obsolete_reason(static_cast<http::status>(response.status))),
-                  response.body.size(), keep_alive ? "keep-alive" : "close");
-  if (!response.content_type.empty()) {
-    text += fmt::format("Content-Type: {}\r\n", response.content_type);
-  }
-  for (const auto& [name, value] : response.fields) {
-    text += fmt::format("{}: {}\r\n", name, value);
-  }
-  text += "\r\n";
-  if (with_body) {
-    text += response.body;
-  }
-  return text;
-}
-
 // Whether one of the query's parameters is this one.
 bool has_parameter(std::string_view query, std::string_view parameter) {
   while (!query.empty()) {
@@ -112,7 +94,7 @@ void Connection::handle_request() {
   const std::size_t question = target.find('?');
   const std::string_view path = target.substr(0, question);
   if (path == kWebSocketPath) {
-    upgrade(question == std::string_view::npos ? "" : target.substr(question + 1));
+    ask_admission();
     return;
   }
   HttpRequest request{
@@ -141,7 +123,7 @@ void Connection::respond(HttpResponse response) {
   const bool is_head =
       http_->parser->is_header_done() && http_->parser->get().method() == http::verb::head;
   const bool keep_alive = http_->keep_alive && !close_after_flush_;
-  outbox_.push_reply(serialize(response, keep_alive, !is_head));
+  outbox_.push_reply(serialize(response, {.keep_alive = keep_alive, .with_body = !is_head}));
   want_flush();
   if (!keep_alive) {
     close_after_flush_ = true;
@@ -196,8 +178,12 @@ void Connection::refuse_upgrade(unsigned status, std::string reason) {
   respond(std::move(response));
 }
 
-void Connection::upgrade(std::string_view query) {
+void Connection::upgrade() {
   const auto& message = http_->parser->get();
+  const std::string_view target = view(message.target());
+  const std::size_t question = target.find('?');
+  const std::string_view query =
+      question == std::string_view::npos ? std::string_view{} : target.substr(question + 1);
   const auto field = [&message](http::field name) { return view(message[name]); };
   if (has_parameter(query, "cf_protocol=protobuf") || has_parameter(query, "format=protobuf")) {
     refuse_upgrade(400, "the Protobuf format is not spoken here yet; connect without it for JSON");

@@ -30,6 +30,7 @@ struct Connection::Http {
   std::optional<Parser> parser;
   std::string unread;       // bytes of the next request, or that the parser could not use yet
   bool responding = false;  // a request is being handled
+  bool asking = false;      // … which is a handshake that the door has not answered
   bool keep_alive = true;
 };
 

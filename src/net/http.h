@@ -30,6 +30,14 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> fields;
 };
 
+struct HttpWriting {
+  bool keep_alive = true;
+  bool with_body = true;  // false: the answer to HEAD, with the length all the same
+};
+
+// The response's bytes. Thread: any.
+[[nodiscard]] std::string serialize(const HttpResponse& response, HttpWriting writing);
+
 // Answers a request, once, from the shard that gave it, at once or later. The connection may be
 // gone by then; calling it is safe all the same.
 using HttpRespond = std::move_only_function<void(HttpResponse)>;

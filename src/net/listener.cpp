@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/listener.h"
 
+#include "net/clock.h"
+
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -24,9 +26,8 @@ constexpr auto kPause = std::chrono::milliseconds(100);
 
 }  // namespace
 
-Listener::Listener(asio::io_context& io, Accepted accepted,
-                   std::function<void(std::string_view)> log)
-    : acceptor_(io), pause_(io), accepted_(std::move(accepted)), log_(std::move(log)) {}
+Listener::Listener(asio::io_context& io, Handlers handlers)
+    : acceptor_(io), pause_(io), handlers_(std::move(handlers)) {}
 
 Result<std::uint16_t> Listener::open(const std::string& address, std::uint16_t port) {
   boost::system::error_code error;
@@ -52,12 +53,14 @@ Result<std::uint16_t> Listener::open(const std::string& address, std::uint16_t p
     return fail(ErrorCode::kSystem,
                 fmt::format("cannot listen on {} port {}: {}", address, port, error.message()));
   }
+  reserve_.refill();
   return acceptor_.local_endpoint().port();
 }
 
 void Listener::close() {
   boost::system::error_code ignored;
   acceptor_.close(ignored);
+  paused_ = false;
   pause_.cancel();
 }
 
@@ -70,33 +73,87 @@ void Listener::wait() {
                        });
 }
 
+void Listener::pause(int error) {
+  if (const auto held_back = throttle_.pass(monotonic_now())) {
+    handlers_.log(fmt::format("cannot accept a connection: {}; trying again every {} ms",
+                              std::generic_category().message(error), kPause.count()));
+  }
+  paused_ = true;
+  pause_.expires_after(kPause);
+  pause_.async_wait([this](const boost::system::error_code& ended) {
+    if (!ended && std::exchange(paused_, false)) {
+      wait();
+    }
+  });
+}
+
+void Listener::descriptor_closed() {
+  reserve_.refill();
+  if (std::exchange(paused_, false)) {
+    pause_.cancel();
+    wait();
+  }
+}
+
 void Listener::accept_some() {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    const int descriptor =
-        ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (descriptor >= 0) {
-      const int on = 1;
-      ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-      accepted_(descriptor);
-      continue;
+    switch (accept_one()) {
+      case Next::kMore:
+        break;
+      case Next::kWait:
+        wait();
+        return;
+      case Next::kPause:
+        pause(errno);
+        return;
     }
-    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      log_(fmt::format("cannot accept a connection: {}; trying again in {} ms",
-                       std::generic_category().message(errno), kPause.count()));
-      pause_.expires_after(kPause);
-      pause_.async_wait([this](const boost::system::error_code& error) {
-        if (!error) {
-          wait();
-        }
-      });
-      return;
-    }
-    if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      break;
-    }
-    // Anything else (ECONNABORTED, EINTR, network errors) is that one connection's.
   }
   wait();
+}
+
+int Listener::accept(AddressKey& peer) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  const int descriptor = ::accept4(acceptor_.native_handle(), reinterpret_cast<sockaddr*>(&address),
+                                   &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (descriptor >= 0) {
+    const int on = 1;
+    ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    peer = address_key(address);
+  }
+  return descriptor;
+}
+
+Listener::Next Listener::accept_one() {
+  AddressKey peer;
+  int descriptor = accept(peer);
+  if (descriptor >= 0) {
+    handlers_.accepted(descriptor, peer);
+    return Next::kMore;
+  }
+  if ((errno == EMFILE || errno == ENFILE) && reserve_.give_up_one()) {
+    descriptor = accept(peer);
+    if (descriptor >= 0) {
+      handlers_.excess(descriptor, peer);
+      return Next::kMore;
+    }
+    // Another thread took the descriptor, or the client went: the errno says which.
+    const int reason = errno;
+    reserve_.refill();
+    errno = reason;
+  }
+  switch (errno) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+      return Next::kPause;
+    case EAGAIN:
+      return Next::kWait;
+    default:
+      // Anything else (ECONNABORTED, EINTR, network errors) is that one connection's.
+      return Next::kMore;
+  }
 }
 
 }  // namespace trunkline::net

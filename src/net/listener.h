@@ -3,6 +3,10 @@
 
 #include <trunkline/error.h>
 
+#include "core/log_throttle.h"
+#include "net/address_key.h"
+#include "net/descriptor_reserve.h"
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -13,15 +17,22 @@
 
 namespace trunkline::net {
 
-// Accepts connections and gives them away. Out of descriptors it waits a little instead of spinning
-// and goes on by itself. Thread: the loop's.
+// Accepts connections and gives them away. Thread: the loop's.
+//
+// Out of descriptors it gives up one of a small reserve for each connection, hands that one out as
+// excess, and waits while the reserve is used up: it never spins, and goes on by itself.
 class Listener {
  public:
-  // Takes over a connected, non-blocking socket.
-  using Accepted = std::function<void(int descriptor)>;
+  struct Handlers {
+    // Takes over a connected, non-blocking socket.
+    std::function<void(int descriptor, const AddressKey& peer)> accepted;
+    // The same for one that has a descriptor of the reserve: to be closed soon, and told by
+    // descriptor_closed().
+    std::function<void(int descriptor, const AddressKey& peer)> excess;
+    std::function<void(std::string_view)> log;
+  };
 
-  Listener(boost::asio::io_context& io, Accepted accepted,
-           std::function<void(std::string_view)> log);
+  Listener(boost::asio::io_context& io, Handlers handlers);
 
   // Binds and listens. Errors: kSystem.
   [[nodiscard]] Result<std::uint16_t> open(const std::string& address, std::uint16_t port);
@@ -30,14 +41,26 @@ class Listener {
 
   void close();
 
+  // The reserve may have its descriptor back.
+  void descriptor_closed();
+
  private:
+  enum class Next : std::uint8_t { kMore, kWait, kPause };
+
   void wait();
+  // Accepts nothing for a moment. `error`: of accept().
+  void pause(int error);
   void accept_some();
+  // One connection, if there is one.
+  Next accept_one();
+  int accept(AddressKey& peer);
 
   boost::asio::ip::tcp::acceptor acceptor_;
   boost::asio::steady_timer pause_;
-  const Accepted accepted_;
-  const std::function<void(std::string_view)> log_;
+  const Handlers handlers_;
+  DescriptorReserve reserve_;
+  LogThrottle throttle_;
+  bool paused_ = false;
 };
 
 }  // namespace trunkline::net

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/runtime.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -22,26 +23,49 @@ RuntimeOptions with_defaults(RuntimeOptions options) {
   return options;
 }
 
-// A connection is a descriptor: use all that the system grants.
-void raise_descriptor_limit() {
+// A connection is a descriptor: use all that the system grants. Says how many that is.
+std::size_t raise_descriptor_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
     limit.rlim_cur = limit.rlim_max;
     ::setrlimit(RLIMIT_NOFILE, &limit);
   }
+  return limit.rlim_cur;
+}
+
+std::uint64_t fresh_seed() {
+  std::random_device entropy;
+  return (std::uint64_t{entropy()} << 32U) | entropy();
 }
 
 }  // namespace
 
-Runtime::Runtime(RuntimeOptions options, const session::Authenticator& authenticator)
-    : options_(with_defaults(std::move(options))) {
-  std::random_device entropy;
-  for (unsigned i = 0; i < options_.shards; ++i) {
+// The lambdas of the shards' options are called by shards only: when they run, everything here is
+// there.
+RuntimeOptions Runtime::prepared(RuntimeOptions options) {
+  RuntimeOptions made = with_defaults(std::move(options));
+  for (unsigned i = 0; i < made.shards; ++i) {
     mailboxes_.push_back(std::make_unique<Mailbox>());
   }
+  memory_ = std::make_unique<MemoryBudget>(made.limits.memory_bytes_max, made.shards);
+  made.shard.memory = memory_.get();
+  const LimitOptions& limits = made.limits;
+  if (limits.connections_max > 0 || limits.handshakes_per_second > 0 ||
+      limits.memory_bytes_max > 0) {
+    made.shard.ask_handshake = [this](const HandshakeAsk& ask) {
+      post(kDoorShard, [this, ask](Shard& /*shard*/) { door_->handshake(ask); });
+    };
+  }
+  return made;
+}
+
+Runtime::Runtime(RuntimeOptions options, const session::Authenticator& authenticator)
+    : options_(prepared(std::move(options))), give_back_([this](const Place& place) {
+        post(kDoorShard, [this, place](Shard& /*shard*/) { door_->leave(place); });
+      }) {
   for (unsigned i = 0; i < options_.shards; ++i) {
-    const std::uint64_t seed = (std::uint64_t{entropy()} << 32U) | entropy();
-    shards_.push_back(std::make_unique<Shard>(i, mailboxes_, options_.shard, authenticator, seed));
+    shards_.push_back(
+        std::make_unique<Shard>(i, mailboxes_, options_.shard, authenticator, fresh_seed()));
   }
 }
 
@@ -49,24 +73,48 @@ Runtime::~Runtime() {
   stop(Duration{0});
 }
 
+std::unique_ptr<Door> Runtime::make_door() {
+  return std::make_unique<Door>(
+      shards_[kDoorShard]->io(), options_.limits, *memory_, fresh_seed(),
+      Door::Handlers{
+          .adopt =
+              [this, next = hub::ShardId{0}](int descriptor, const Place& place) mutable {
+                const hub::ShardId shard = next++ % shards();
+                Ticket ticket(place, give_back_);
+                if (!post(shard, [descriptor, ticket = std::move(ticket)](Shard& owner) mutable {
+                      owner.adopt(descriptor, std::move(ticket));
+                    })) {
+                  ::close(descriptor);
+                }
+              },
+          .answer =
+              [this](const HandshakeAsk& ask, std::optional<Refusal> refused) {
+                post(ask.shard, [this, ask, refused](Shard& owner) {
+                  if (!owner.answer_handshake(ask.connection, refused) && !refused.has_value()) {
+                    post(kDoorShard, [this](Shard& /*shard*/) { door_->handshake_unused(); });
+                  }
+                });
+              },
+          .log = options_.shard.log});
+}
+
 Result<void> Runtime::start() {
-  raise_descriptor_limit();
+  const std::size_t descriptors = raise_descriptor_limit();
+  if (options_.limits.connections_max + Admission::kSpareMax > descriptors &&
+      options_.limits.connections_max > 0) {
+    options_.shard.log(fmt::format(
+        "client.connection_limit is {}, but this process may open {} files: connections "
+        "will be refused before the limit is reached",
+        options_.limits.connections_max, descriptors));
+  }
   if (options_.listen) {
-    listener_ = std::make_unique<Listener>(
-        shards_[0]->io(),
-        [this, next = hub::ShardId{0}](int descriptor) mutable {
-          const hub::ShardId shard = next++ % shards();
-          if (!post(shard, [descriptor](Shard& owner) { owner.adopt(descriptor); })) {
-            ::close(descriptor);
-          }
-        },
-        options_.shard.log);
-    const Result<std::uint16_t> port = listener_->open(options_.address, options_.port);
+    door_ = make_door();
+    const Result<std::uint16_t> port = door_->open(options_.address, options_.port);
     if (!port.has_value()) {
       return std::unexpected(port.error());
     }
     port_ = *port;
-    listener_->start();
+    door_->start();
   }
   for (const auto& shard : shards_) {
     options_.prepare(*shard);
@@ -90,9 +138,9 @@ void Runtime::stop(Duration deadline) {
   if (!std::exchange(started_, false)) {
     return;
   }
-  post(0, [this](Shard& /*shard*/) {
-    if (listener_) {
-      listener_->close();
+  post(kDoorShard, [this](Shard& /*shard*/) {
+    if (door_) {
+      door_->close();
     }
   });
   for (hub::ShardId shard = 0; shard < shards(); ++shard) {
@@ -101,7 +149,7 @@ void Runtime::stop(Duration deadline) {
   for (const auto& shard : shards_) {
     shard->join();
   }
-  listener_.reset();
+  door_.reset();
 }
 
 }  // namespace trunkline::net

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// All shards of a server with their mailboxes, and the listener that spreads connections over them.
+// All shards of a server with their mailboxes, and the door that spreads connections over them.
 #pragma once
 
 #include <trunkline/error.h>
 
-#include "net/listener.h"
+#include "net/door.h"
 #include "net/mailbox.h"
 #include "net/shard.h"
 
@@ -23,6 +23,7 @@ struct RuntimeOptions {
   bool listen = true;                 // false: a hub without a door
   unsigned shards = 0;                // 0: one a core
   ShardOptions shard;
+  LimitOptions limits;
   // Runs on each shard before its first turn.
   std::function<void(Shard&)> prepare = [](Shard&) {};
 };
@@ -30,6 +31,9 @@ struct RuntimeOptions {
 // Thread: any one at a time, but for post().
 class Runtime {
  public:
+  // Where connections come in.
+  static constexpr hub::ShardId kDoorShard = 0;
+
   // The authenticator must outlive the runtime.
   Runtime(RuntimeOptions options, const session::Authenticator& authenticator);
   Runtime(const Runtime&) = delete;
@@ -53,13 +57,23 @@ class Runtime {
   // Runs a task on a shard. False once the shard has ended: the task is dropped. Thread: any.
   bool post(hub::ShardId shard, Task task);
 
+  // Who came in, and who did not. Thread: kDoorShard.
+  [[nodiscard]] AdmissionStats admission() const {
+    return door_ ? door_->stats() : AdmissionStats{};
+  }
+
   [[nodiscard]] hub::ShardId shards() const { return static_cast<hub::ShardId>(mailboxes_.size()); }
 
  private:
-  const RuntimeOptions options_;
+  [[nodiscard]] RuntimeOptions prepared(RuntimeOptions options);
+  [[nodiscard]] std::unique_ptr<Door> make_door();
+
   std::vector<std::unique_ptr<Mailbox>> mailboxes_;
+  std::unique_ptr<MemoryBudget> memory_;
+  const RuntimeOptions options_;
+  const Ticket::GiveBack give_back_;  // before the shards, whose connections use it to the last
   std::vector<std::unique_ptr<Shard>> shards_;
-  std::unique_ptr<Listener> listener_;  // lives on shard 0
+  std::unique_ptr<Door> door_;  // lives on kDoorShard
   std::uint16_t port_ = 0;
   bool started_ = false;
 };

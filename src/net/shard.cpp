@@ -36,11 +36,13 @@ Shard::Shard(hub::ShardId self, const std::vector<std::unique_ptr<Mailbox>>& mai
       timers_(monotonic_now()),
       engine_(options.engine, timers_, random_),
       hub_(self, static_cast<hub::ShardId>(mailboxes.size()), engine_, codec_, *this, timers_),
+      users_(self, mailboxes),
       environment_{.options = options.session,
                    .authenticator = authenticator,
                    .hub = hub_,
                    .timers = timers_,
                    .random = random_,
+                   .users = &users_,
                    .log = options.log},
       outgoing_(mailboxes.size()),
       read_buffer_(kReadBufferBytes + ws::kMessagePadding) {
@@ -63,6 +65,7 @@ void Shard::join() {
 
 void Shard::touch() {
   environment_.now = now();
+  hub_.refuse_growth(options_.memory != nullptr && options_.memory->exhausted());
 }
 
 // — the turn —
@@ -144,6 +147,7 @@ void Shard::end_turn() {
   hub_.settle(environment_.now.monotonic);
   // Subscribers that lost their place have been told.
   flush_connections();
+  keep_within_memory();
   reap();
   for (hub::ShardId shard = 0; shard < outgoing_.size(); ++shard) {
     if (!outgoing_[shard].empty()) {
@@ -208,6 +212,7 @@ std::size_t Shard::flush_batch(IntrusiveList<Connection, FlushHook>& line, std::
       next->prefetch();
     }
     if (connection->dropped_ || connection->waiting_to_write_) {
+      account(*connection);
       continue;
     }
     const auto spans = connection->gather(plans_[batch_.size()]);
@@ -234,6 +239,7 @@ void Shard::send_batch() {
   // Only now: what a session does when it goes on may end others, and their plans with them.
   for (Connection* connection : batch_) {
     connection->flushed();
+    account(*connection);
   }
 }
 
@@ -251,9 +257,10 @@ void Shard::wrote(Connection& connection, const outbox::Plan& plan, ssize_t resu
 
 // — connections —
 
-void Shard::adopt(int descriptor) {
+void Shard::adopt(int descriptor, Ticket ticket) {
   const ConnectionId id = ++last_connection_;
-  auto connection = std::make_unique<Connection>(*this, id, descriptor, tls_);
+  auto connection =
+      std::make_unique<Connection>(*this, id, descriptor, std::move(ticket), tls_);
   Connection& started = *connection;
   connections_.emplace(id, std::move(connection));
   ++stats_.opened;
@@ -277,6 +284,15 @@ void Shard::respond(ConnectionId id, HttpResponse response) {
   }
 }
 
+bool Shard::answer_handshake(ConnectionId id, std::optional<Refusal> refused) {
+  const auto found = connections_.find(id);
+  const bool there = found != connections_.end() && !found->second->dropped_;
+  if (there) {
+    found->second->admitted(refused);
+  }
+  return there;
+}
+
 void Shard::drain(Duration deadline) {
   if (draining_) {
     return;
@@ -292,6 +308,7 @@ void Shard::reap() {
   IntrusiveList<Connection, DeadHook> still_busy;
   while (Connection* connection = dead_.pop_front()) {
     if (connection->can_be_deleted()) {
+      outbox_bytes_ -= connection->accounted_bytes_;
       connections_.erase(connection->id());
     } else {
       still_busy.push_back(*connection);
@@ -304,7 +321,9 @@ ShardStats Shard::stats() const {
   ShardStats stats{.hub = hub_.stats(),
                    .session = environment_.stats,
                    .connection = stats_,
-                   .users = environment_.registry.users()};
+                   .users = environment_.registry.users(),
+                   .memory = memory_use(),
+                   .admission = {}};
   for (const auto& [id, connection] : connections_) {
     stats.websockets += connection->is_websocket() ? 1U : 0U;
     stats.outbox_bytes += connection->outbox_.pending_bytes();

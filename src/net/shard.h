@@ -9,9 +9,12 @@
 #include "core/timer_wheel.h"
 #include "hub/shard.h"
 #include "net/connection.h"
+#include "net/door.h"
 #include "net/http.h"
 #include "net/mailbox.h"
+#include "net/memory_budget.h"
 #include "net/sender.h"
+#include "net/user_counts.h"
 #include "outbox/outbox.h"
 #include "replay/memory_engine.h"
 #include "session/json_codec.h"
@@ -45,6 +48,11 @@ struct ShardOptions {
   // What all connections that catch up get of one turn together: about a millisecond of sending.
   std::size_t catch_up_bytes_per_turn = 2UL * 1024 * 1024;
   HttpHandler http;
+  // Asks whether a connection may become a WebSocket; Shard::answer_handshake() answers. None: it
+  // may. Called on the connection's shard.
+  std::function<void(const HandshakeAsk&)> ask_handshake;
+  // Of all shards; nullptr: nobody counts. Must outlive them.
+  MemoryBudget* memory = nullptr;
   std::function<void(std::string_view)> log = [](std::string_view) {};
 };
 
@@ -66,6 +74,8 @@ struct ShardStats {
   std::uint64_t outbox_bytes = 0;
   std::uint64_t outbox_refused = 0;
   std::uint64_t cursors_behind = 0;
+  MemoryUse memory;                         // by our own account
+  std::optional<AdmissionStats> admission;  // of the door, by one shard only
 };
 
 class Shard final : public hub::Mail {
@@ -86,8 +96,10 @@ class Shard final : public hub::Mail {
 
   // Everything below: owning shard.
 
-  // Takes over a connected, non-blocking socket.
-  void adopt(int descriptor);
+  // Takes over a connected, non-blocking socket, and its place.
+  void adopt(int descriptor, Ticket ticket);
+  // The door's answer to a connection; false when that has gone.
+  bool answer_handshake(ConnectionId id, std::optional<Refusal> refused);
   // For connections that come from now on; none: they are plain.
   void set_tls(std::shared_ptr<const TlsContext> context);
   // Ends all connections (3001); the thread ends when they are gone or the deadline has passed.
@@ -96,6 +108,10 @@ class Shard final : public hub::Mail {
   [[nodiscard]] hub::HubShard& hub() { return hub_; }
 
   [[nodiscard]] session::Environment& environment() { return environment_; }
+
+  [[nodiscard]] UserCounts& users() { return users_; }
+
+  [[nodiscard]] Mailbox& mailbox(hub::ShardId shard) { return *mailboxes_[shard]; }
 
   [[nodiscard]] boost::asio::io_context& io() { return io_; }
 
@@ -123,6 +139,11 @@ class Shard final : public hub::Mail {
   std::size_t flush_batch(IntrusiveList<Connection, FlushHook>& line, std::size_t bytes_max);
   void send_batch();
   void wrote(Connection& connection, const outbox::Plan& plan, ssize_t result);
+  // The outbox may have changed. (shard_memory.cpp)
+  void account(Connection& connection);
+  [[nodiscard]] MemoryUse memory_use() const;
+  // End of turn: says what is held here, and evicts logs when all shards together hold too much.
+  void keep_within_memory();
   void reap();
   void arm_wakeup();
   void touch();
@@ -141,6 +162,7 @@ class Shard final : public hub::Mail {
   replay::MemoryEngine engine_;
   session::JsonCodec codec_;
   hub::HubShard hub_;
+  UserCounts users_;
   session::Environment environment_;
 
   std::vector<std::vector<net::Mail>> outgoing_;  // a turn's mail, by shard
@@ -159,6 +181,7 @@ class Shard final : public hub::Mail {
   ConnectionId last_connection_ = 0;
   std::unordered_map<ConnectionId, std::unique_ptr<Connection>> connections_;
   ConnectionStats stats_;
+  std::size_t outbox_bytes_ = 0;  // accounted
   bool draining_ = false;
   TimePoint drain_deadline_;
   std::thread thread_;

@@ -26,7 +26,14 @@ std::string joined(const std::vector<std::string>& parts) {
 }
 
 ApiError api_error(const Error& error) {
-  return error.code == ErrorCode::kUnrecoverablePosition ? kApiUnrecoverablePosition : kApiInternal;
+  switch (error.code) {
+    case ErrorCode::kUnrecoverablePosition:
+      return kApiUnrecoverablePosition;
+    case ErrorCode::kLimitExceeded:
+      return kApiOutOfMemory;
+    default:
+      return kApiInternal;
+  }
 }
 
 // What publish and broadcast share.

@@ -23,6 +23,7 @@ struct ApiError {
 
 // The API's own codes; some numbers mean something else than to clients.
 inline const ApiError kApiInternal{100, "internal server error"};
+inline const ApiError kApiOutOfMemory{100, "the server is short of memory"};
 inline const ApiError kApiNamespaceNotFound{102, "namespace not found"};
 inline const ApiError kApiNotFound{104, "method not found"};
 inline const ApiError kApiNotAvailable{108, "not available"};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/config.h"
 
+#include "server/config_limits.h"
 #include "server/config_reader.h"
 #include "server/config_tree.h"
 
@@ -131,13 +132,11 @@ void read_client(ConfigSection& section, ServerConfig& config) {
   section.read("connect_include_server_time", out.connect_include_server_time);
   section.read("ping_interval", out.ping_interval);
   section.read("pong_timeout", out.pong_timeout);
-  section.read("stale_close_delay", out.stale_close_delay);
   section.read("expired_close_delay", out.expired_close_delay);
   section.read("expired_sub_close_delay", out.expired_sub_close_delay);
-  section.read("channel_limit", out.channel_limit, 1, 1'000'000);
   section.read("history_max_publication_limit", out.history_max_publication_limit, 0, kMany);
   section.read("recovery_max_publication_limit", out.recovery_max_publication_limit, 0, kMany);
-  section.read("user_connection_limit", out.user_connection_limit, 0, kMany);
+  read_client_limits(section, config);
   section.read("allowed_origins", out.allowed_origins);
   // Accepted and without effect: commands of a client never wait for each other's backends here.
   std::int64_t ignored = 0;
@@ -209,6 +208,8 @@ void read_root(ConfigSection& root, ServerConfig& config) {
       outbox.read("high_water_bytes", config.outbox.high_water_bytes, 1, kMany);
       outbox.read("write_deadline", config.outbox.write_deadline);
     });
+    section.read("memory_limit", config.limits.memory_bytes_max, 0, kMany);
+    section.read("handshake_wait_max", config.limits.handshake_wait_max);
   });
 }
 

@@ -7,6 +7,7 @@
 #include <trunkline/error.h>
 
 #include "core/time.h"
+#include "net/admission.h"
 #include "net/tls.h"
 #include "outbox/outbox.h"
 #include "session/options.h"
@@ -50,6 +51,7 @@ struct ServerConfig {
   HttpApiConfig http_api;
   std::string log_level = "info";
   std::size_t message_size_limit = 64UL * 1024;  // websocket.message_size_limit, bytes
+  net::LimitOptions limits;
   Duration shutdown_timeout = std::chrono::seconds(30);
   unsigned shards = 0;                                 // trunkline.shards; 0: one a core
   std::size_t replay_bytes_max = 256UL * 1024 * 1024;  // trunkline.replay_bytes_max, all logs

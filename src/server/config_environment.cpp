@@ -17,6 +17,12 @@ namespace {
 constexpr std::string_view kSections[] = {
     "client.subscription_token",
     "client.token",
+    "client.rate_limit.client_command.total",
+    "client.rate_limit.client_command",
+    "client.rate_limit.client_error.total",
+    "client.rate_limit.client_error",
+    "client.rate_limit.ip_connect",
+    "client.rate_limit",
     "client",
     "channel.without_namespace.slow_subscriber",
     "channel.without_namespace",

@@ -216,9 +216,13 @@ void ConfigSection::section(const char* name, const std::function<void(ConfigSec
 }
 
 void ConfigSection::list(const char* name, const std::function<void(ConfigSection&)>& reader) {
-  const auto value = take(name);
+  auto value = take(name);
   if (!value.has_value()) {
     return;
+  }
+  // The environment has a list as JSON.
+  if (const auto text = untyped_text(*value)) {
+    *value = nlohmann::json::parse(*text, nullptr, false);
   }
   if (!value->is_array()) {
     refuse(name, "must be a list of objects");

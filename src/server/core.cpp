@@ -63,6 +63,7 @@ net::RuntimeOptions Core::runtime_options() {
                               .listen = options_.listen,
                               .shards = config_.shards,
                               .shard = {},
+                              .limits = {},
                               .prepare = {}};
   options.shard.session.client = config_.client;
   options.shard.session.channel = config_.channel;
@@ -72,6 +73,7 @@ net::RuntimeOptions Core::runtime_options() {
   options.shard.use_io_uring = config_.io_uring;
   options.shard.catch_up_bytes_per_turn = config_.catch_up_bytes_per_turn;
   options.shard.message_bytes_max = config_.message_size_limit;
+  options.limits = config_.limits;
   options.shard.http = [this](net::Shard& shard, net::HttpRequest request,
                               net::HttpRespond respond) {
     handle(shard, std::move(request), std::move(respond));
@@ -147,6 +149,15 @@ std::optional<hub::ChannelSettings> Core::settings(std::string_view channel) con
 
 void Core::log(std::string_view line) {
   const std::lock_guard lock(log_mutex_);
+  // Most lines are caused by clients: they must not be able to fill a disk.
+  if (!log_rate_.try_take(net::monotonic_now())) {
+    ++log_lines_left_out_;
+    return;
+  }
+  if (log_lines_left_out_ > 0) {
+    options_.log(fmt::format("{} lines were left out: more than {} a second",
+                             std::exchange(log_lines_left_out_, 0), kLogRate.count));
+  }
   options_.log(line);
 }
 
@@ -170,11 +181,18 @@ void Core::handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond 
   }
   if (request.path == "/metrics") {
     gather<net::ShardStats>(
-        runtime_, shard.self(), [](net::Shard& each) { return each.stats(); },
+        runtime_, shard.self(),
+        [this](net::Shard& each) {
+          net::ShardStats stats = each.stats();
+          if (each.self() == net::Runtime::kDoorShard) {
+            stats.admission = runtime_.admission();
+          }
+          return stats;
+        },
         [this, respond = std::move(respond)](const std::vector<net::ShardStats>& all) mutable {
           respond({.status = 200,
                    .content_type = "text/plain; version=0.0.4; charset=utf-8",
-                   .body = metrics_text(all, static_cast<double>(uptime().count())),
+                   .body = metrics_text(all, {.limits = config_.limits, .uptime = uptime()}),
                    .fields = {}});
         });
     return;

@@ -6,6 +6,7 @@
 #include <trunkline/hub.h>
 #include <trunkline/server.h>
 
+#include "core/token_bucket.h"
 #include "net/runtime.h"
 #include "server/config.h"
 #include "server/jwt.h"
@@ -64,7 +65,10 @@ class Core {
   const ServerOptions options_;
   const std::string node_;  // a fresh id a start
   const TimePoint started_;
+  static constexpr Rate kLogRate{.count = 200, .interval = std::chrono::seconds(1)};
   std::mutex log_mutex_;
+  TokenBucket log_rate_{kLogRate};        // with log_mutex_
+  std::uint64_t log_lines_left_out_ = 0;  // with log_mutex_
   Jwt authenticator_;
   Snapshots snapshots_;
   net::Runtime runtime_;

@@ -59,6 +59,18 @@ class Families {
     families_.push_back(std::move(family));
   }
 
+  // Several values of one family, told apart by a label.
+  void add_labelled(MetricType type, const char* name, const char* help, const char* label,
+                    const std::vector<std::pair<std::string, double>>& values) {
+    MetricFamily family{name, help, type, {}};
+    for (const auto& [text, value] : values) {
+      ClientMetric made = metric(type, value);
+      made.label.push_back({label, text});
+      family.metric.push_back(std::move(made));
+    }
+    families_.push_back(std::move(family));
+  }
+
   void add_latency() {
     session::LatencyHistogram sum;
     for (const ShardStats& shard : shards_) {
@@ -172,16 +184,64 @@ void add_connections(Families& families) {
                [](S shard) { return shard.connection.write_timeouts; });
 }
 
+void add_limits(Families& families, const std::vector<ShardStats>& shards,
+                const ServerFacts& facts) {
+  using S = const ShardStats&;
+  constexpr auto kGauge = MetricType::Gauge;
+  constexpr auto kCounter = MetricType::Counter;
+  net::AdmissionStats door;
+  net::MemoryUse memory;
+  for (const ShardStats& shard : shards) {
+    // The others' are empty.
+    if (shard.admission.has_value()) {
+      door = *shard.admission;
+    }
+    memory.logs += shard.memory.logs;
+    memory.other += shard.memory.other;
+  }
+  families.add_value(kGauge, "trunkline_sockets", "TCP connections now: WebSockets and HTTP",
+                     static_cast<double>(door.connections));
+  families.add_value(kGauge, "trunkline_remote_addresses",
+                     "Addresses (IPv6: /64) that have connections now",
+                     static_cast<double>(door.addresses));
+  std::vector<std::pair<std::string, double>> refused;
+  for (std::size_t i = 0; i < net::kRefusals; ++i) {
+    refused.emplace_back(net::name(static_cast<net::Refusal>(i)),
+                         static_cast<double>(door.refused[i]));
+  }
+  families.add_labelled(kCounter, "trunkline_connections_refused_total",
+                        "Connections and handshakes refused because of a limit", "reason", refused);
+  families.add_value(kGauge, "trunkline_handshakes_waiting",
+                     "Handshakes that wait for client.connection_rate_limit now",
+                     static_cast<double>(door.handshakes_waiting));
+  families.add_value(kCounter, "trunkline_handshakes_delayed_total",
+                     "Handshakes that had to wait for client.connection_rate_limit",
+                     static_cast<double>(door.handshakes_delayed));
+  families.add(kCounter, "trunkline_commands_refused_total",
+               "Commands above a client's rate, answered with error 111",
+               [](S shard) { return shard.session.refused_commands; });
+  families.add_labelled(
+      kGauge, "trunkline_memory_bytes", "Memory by the server's own account", "part",
+      {{"logs", static_cast<double>(memory.logs)}, {"clients", static_cast<double>(memory.other)}});
+  families.add_labelled(
+      kGauge, "trunkline_limit", "What the configuration allows; 0: no limit", "limit",
+      {{"connections", static_cast<double>(facts.limits.connections_max)},
+       {"connections_per_address", static_cast<double>(facts.limits.connections_per_address_max)},
+       {"handshakes_per_second", static_cast<double>(facts.limits.handshakes_per_second)},
+       {"memory_bytes", static_cast<double>(facts.limits.memory_bytes_max)}});
+}
+
 }  // namespace
 
-std::string metrics_text(const std::vector<ShardStats>& shards, double uptime_seconds) {
+std::string metrics_text(const std::vector<ShardStats>& shards, const ServerFacts& facts) {
   Families families(shards);
   families.add_build();
   families.add_value(MetricType::Gauge, "trunkline_shards", "Threads that serve connections",
                      static_cast<double>(shards.size()));
   families.add_value(MetricType::Gauge, "trunkline_uptime_seconds", "Since the start",
-                     uptime_seconds);
+                     static_cast<double>(facts.uptime.count()));
   add_connections(families);
+  add_limits(families, shards, facts);
   add_hub(families);
   families.add_by_code<std::uint32_t>(
       "trunkline_error_replies_total", "Commands answered with an error, by code",

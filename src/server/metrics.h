@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "net/admission.h"
 #include "net/shard.h"
 
+#include <chrono>
 #include <string>
 #include <vector>
 
 namespace trunkline::server {
 
-// The statistics of all shards as Prometheus text (exposition format 0.0.4).
+// What is not counted on a shard.
+struct ServerFacts {
+  net::LimitOptions limits;
+  std::chrono::seconds uptime{0};
+};
+
+// The statistics of all shards as Prometheus text (exposition format 0.0.4). Thread: any.
 [[nodiscard]] std::string metrics_text(const std::vector<net::ShardStats>& shards,
-                                       double uptime_seconds);
+                                       const ServerFacts& facts);
 
 }  // namespace trunkline::server

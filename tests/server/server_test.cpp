@@ -43,7 +43,8 @@ class ServerTest : public ::testing::TestWithParam<bool> {
  protected:
   void start(unsigned shards = 3) {
     ServerOptions options;
-    options.demo = true;
+    options.demo = config_json.empty();
+    options.config_json = config_json;
     options.port = 0;
     options.shards = shards;
     options.io_uring = GetParam();
@@ -58,10 +59,10 @@ class ServerTest : public ::testing::TestWithParam<bool> {
     ASSERT_TRUE(loop.start().has_value());
   }
 
-  std::unique_ptr<Client> client() {
+  std::unique_ptr<Client> client(ClientHandlers handlers = {}) {
     ClientOptions options;
     options.url = "ws://127.0.0.1:" + std::to_string(server->port()) + "/connection/websocket";
-    auto made = std::make_unique<Client>(loop, options, ClientHandlers{});
+    auto made = std::make_unique<Client>(loop, options, std::move(handlers));
     made->connect();
     return made;
   }
@@ -69,6 +70,7 @@ class ServerTest : public ::testing::TestWithParam<bool> {
   void TearDown() override { loop.stop(); }
 
   std::function<void(Hub&)> prepare;
+  std::string config_json;  // empty: the demo
   std::unique_ptr<Server> server;
   ClientLoop loop;
 };
@@ -241,6 +243,67 @@ TEST_P(ServerTest, StopsUnderLoadAndTellsEverybody) {
   ASSERT_TRUE(acknowledged.reaches(100));
   server->stop(10s);
   EXPECT_TRUE(lost.reaches(10));
+  loop.stop();
+}
+
+// — limits: counted on one shard, asked for by all —
+
+TEST_P(ServerTest, TheConnectionLimitHoldsOverAllShards) {
+  config_json = R"({"client": {"insecure": true, "connection_limit": 5}})";
+  start();
+  std::atomic<int> inside{0};
+  Counter arrived;
+  Counter refused;
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 12; ++i) {
+    ClientHandlers handlers;
+    handlers.on_connected = [&](std::string_view, std::string_view) {
+      ++inside;
+      arrived.add();
+    };
+    handlers.on_error = [&](const ClientError&) { refused.add(); };
+    clients.push_back(client(std::move(handlers)));
+  }
+  EXPECT_TRUE(arrived.reaches(5));
+  // Each of the others has knocked at least once.
+  EXPECT_TRUE(refused.reaches(7));
+  EXPECT_EQ(inside, 5);
+  loop.stop();
+  clients.clear();
+  server->stop();
+}
+
+TEST_P(ServerTest, AStormIsLetInAtItsRateAndAllGetInAtLast) {
+  config_json = R"({"client": {"insecure": true, "connection_rate_limit": 20},
+                    "trunkline": {"handshake_wait_max": "60s"}})";
+  start();
+  Counter arrived;
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 50; ++i) {
+    ClientHandlers handlers;
+    handlers.on_connected = [&](std::string_view, std::string_view) { arrived.add(); };
+    clients.push_back(client(std::move(handlers)));
+  }
+  EXPECT_TRUE(arrived.reaches(50));
+  loop.stop();
+  clients.clear();
+  server->stop();
+}
+
+TEST_P(ServerTest, AStopDoesNotWaitForHandshakesThatWait) {
+  config_json = R"({"client": {"insecure": true, "connection_rate_limit": 1},
+                    "trunkline": {"handshake_wait_max": "1h"}})";
+  start();
+  Counter arrived;
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 30; ++i) {
+    ClientHandlers handlers;
+    handlers.on_connected = [&](std::string_view, std::string_view) { arrived.add(); };
+    clients.push_back(client(std::move(handlers)));
+  }
+  EXPECT_TRUE(arrived.reaches(2));
+  // Longer than the test may take: a stop that waited would be seen.
+  server->stop(10min);
   loop.stop();
 }
 
