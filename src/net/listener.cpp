@@ -82,6 +82,8 @@ void Listener::pause(int error) {
   pause_.expires_after(kPause);
   pause_.async_wait([this](const boost::system::error_code& ended) {
     if (!ended && std::exchange(paused_, false)) {
+      // It may have lost its descriptors to another thread.
+      reserve_.refill();
       wait();
     }
   });

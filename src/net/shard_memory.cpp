@@ -10,10 +10,11 @@ namespace trunkline::net {
 namespace {
 
 // What a connection holds beside its outbox, about: the objects, and what hangs on them (ids, hash
-// table nodes, what the allocator adds).
-constexpr std::size_t kConnectionBytes = sizeof(Connection) + sizeof(session::Session) + 512;
+// table nodes, what the allocator adds). With one subscription 2,000 bytes of resident memory each,
+// measured over 3,000 idle clients on 100 channels.
+constexpr std::size_t kConnectionBytes = sizeof(Connection) + sizeof(session::Session) + 768;
 // A subscription with its entries in the session and in the feed, about.
-constexpr std::size_t kSubscriptionBytes = sizeof(hub::Subscription) + 128;
+constexpr std::size_t kSubscriptionBytes = sizeof(hub::Subscription) + 288;
 
 }  // namespace
 
