@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <system_error>
+#include <cstring>
 #include <utility>
 
 namespace trunkline::net {
@@ -76,7 +76,7 @@ void Listener::wait() {
 void Listener::pause(int error) {
   if (const auto held_back = throttle_.pass(monotonic_now())) {
     handlers_.log(fmt::format("cannot accept a connection: {}; trying again every {} ms",
-                              std::generic_category().message(error), kPause.count()));
+                              ::strerrordesc_np(error), kPause.count()));
   }
   paused_ = true;
   pause_.expires_after(kPause);
