@@ -3,9 +3,8 @@
 // Frames from anywhere: the reader must neither crash nor hand out what breaks its contract, and it
 // must not matter how the bytes were cut into reads. The first byte chooses role and limit, the
 // second how the bytes are cut.
+#include "event_recorder.h"
 #include "ws/frame_reader.h"
-
-#include <simdjson.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -15,54 +14,9 @@
 
 namespace {
 
-using trunkline::ErrorCode;
+using trunkline::fuzz::EventRecorder;
+using trunkline::fuzz::require;
 namespace ws = trunkline::ws;
-
-void require(bool condition) {
-  if (!condition) {
-    std::abort();
-  }
-}
-
-// Everything that was handed out, as text.
-class Recorder final : public ws::MessageHandler {
- public:
-  explicit Recorder(std::size_t limit) : limit_(limit) {}
-
-  bool on_text(std::span<char> message) override {
-    require(simdjson::validate_utf8(message.data(), message.size()));
-    return note('t', {message.data(), message.size()}, limit_);
-  }
-
-  bool on_binary(std::span<char> message) override {
-    return note('b', {message.data(), message.size()}, limit_);
-  }
-
-  bool on_ping(std::string_view payload) override { return note('p', payload, 125); }
-
-  bool on_pong(std::string_view payload) override { return note('o', payload, 125); }
-
-  bool on_close(ws::CloseCode code, std::string_view reason) override {
-    require(code == ws::kCloseNoStatus || ws::may_be_sent(code));
-    note('c', reason, ws::kCloseReasonBytesMax);
-    closed = true;
-    return false;
-  }
-
-  std::string events;
-  bool closed = false;
-
- private:
-  bool note(char kind, std::string_view payload, std::size_t bytes_max) {
-    require(!closed && payload.size() <= bytes_max);
-    events += kind;
-    events += std::to_string(payload.size());
-    events += payload;
-    return true;
-  }
-
-  const std::size_t limit_;
-};
 
 struct Outcome {
   std::string events;
@@ -72,7 +26,7 @@ struct Outcome {
 Outcome read(ws::Role role, std::size_t limit, std::span<const std::uint8_t> bytes,
              std::size_t piece) {
   ws::FrameReader reader(role, {.message_bytes_max = limit});
-  Recorder recorder(limit);
+  EventRecorder recorder(limit);
   Outcome outcome;
   std::size_t received = 0;
   while (!bytes.empty()) {

@@ -9,14 +9,15 @@ namespace trunkline::ws {
 namespace {
 
 constexpr std::uint8_t kFinBit = 0x80;
+constexpr std::uint8_t kRsv1Bit = 0x40;
 constexpr std::uint8_t kMaskBit = 0x80;
 
-std::size_t write_header(char* out, Opcode opcode, std::uint64_t payload_bytes,
+std::size_t write_header(char* out, Opcode opcode, std::uint64_t payload_bytes, Rsv1 rsv1,
                          std::uint8_t mask_bit) {
   const auto put = [out](std::size_t at, std::uint64_t byte) {
     out[at] = static_cast<char>(static_cast<std::uint8_t>(byte));
   };
-  put(0, kFinBit | static_cast<std::uint8_t>(opcode));
+  put(0, kFinBit | (rsv1 == Rsv1::kSet ? kRsv1Bit : 0U) | static_cast<std::uint8_t>(opcode));
   const std::size_t size = frame_header_size(payload_bytes);
   if (size == 2) {
     put(1, mask_bit | payload_bytes);
@@ -32,21 +33,21 @@ std::size_t write_header(char* out, Opcode opcode, std::uint64_t payload_bytes,
 
 }  // namespace
 
-std::size_t write_frame_header(char* out, Opcode opcode, std::uint64_t payload_bytes) {
-  return write_header(out, opcode, payload_bytes, 0);
+std::size_t write_frame_header(char* out, Opcode opcode, std::uint64_t payload_bytes, Rsv1 rsv1) {
+  return write_header(out, opcode, payload_bytes, rsv1, 0);
 }
 
-std::string make_frame(Opcode opcode, std::string_view payload) {
+std::string make_frame(Opcode opcode, std::string_view payload, Rsv1 rsv1) {
   std::string frame(frame_header_size(payload.size()), '\0');
-  write_frame_header(frame.data(), opcode, payload.size());
+  write_frame_header(frame.data(), opcode, payload.size(), rsv1);
   frame += payload;
   return frame;
 }
 
-std::string make_masked_frame(Opcode opcode, std::string_view payload, MaskingKey key) {
+std::string make_masked_frame(Opcode opcode, std::string_view payload, MaskingKey key, Rsv1 rsv1) {
   const std::size_t header = frame_header_size(payload.size());
   std::string frame(header, '\0');
-  write_header(frame.data(), opcode, payload.size(), kMaskBit);
+  write_header(frame.data(), opcode, payload.size(), rsv1, kMaskBit);
   for (const std::uint8_t byte : key) {
     frame += static_cast<char>(byte);
   }

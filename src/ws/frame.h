@@ -23,6 +23,10 @@ enum class Opcode : std::uint8_t {
   kPong = 0xA,
 };
 
+// The header's bit RSV1: set on the first frame of a message that permessage-deflate compressed, on
+// no other (RFC 7692, section 6).
+enum class Rsv1 : std::uint8_t { kClear, kSet };
+
 enum class Role : std::uint8_t { kServer, kClient };
 
 using MaskingKey = std::array<std::uint8_t, 4>;
@@ -37,14 +41,16 @@ inline constexpr std::size_t kFrameHeaderBytesMax = 14;
 
 // Writes the header of a final, unmasked frame at `out`, which must have
 // frame_header_size(payload_bytes) bytes of room. Returns the number written.
-std::size_t write_frame_header(char* out, Opcode opcode, std::uint64_t payload_bytes);
+std::size_t write_frame_header(char* out, Opcode opcode, std::uint64_t payload_bytes,
+                               Rsv1 rsv1 = Rsv1::kClear);
 
-// A whole unmasked frame (server role).
-[[nodiscard]] std::string make_frame(Opcode opcode, std::string_view payload);
+// A whole unmasked frame (server role). With RSV1 `payload` is the compressed one.
+[[nodiscard]] std::string make_frame(Opcode opcode, std::string_view payload,
+                                     Rsv1 rsv1 = Rsv1::kClear);
 
-// A whole masked frame (client role).
-[[nodiscard]] std::string make_masked_frame(Opcode opcode, std::string_view payload,
-                                            MaskingKey key);
+// A whole masked frame (client role). With RSV1 `payload` is the compressed one.
+[[nodiscard]] std::string make_masked_frame(Opcode opcode, std::string_view payload, MaskingKey key,
+                                            Rsv1 rsv1 = Rsv1::kClear);
 
 // The payload of a Close frame; the reason is cut to kCloseReasonBytesMax at a character's border.
 // kCloseNoStatus gives an empty payload.

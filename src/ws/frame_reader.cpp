@@ -17,6 +17,7 @@ namespace trunkline::ws {
 struct FrameReader::Header {
   bool fin = false;
   bool masked = false;
+  bool compressed = false;  // RSV1
   Opcode opcode = Opcode::kContinuation;
   MaskingKey key{};
   std::uint64_t payload_bytes = 0;
@@ -37,10 +38,25 @@ std::unexpected<Error> violation(std::string what) {
   return fail(ErrorCode::kProtocolError, std::move(what));
 }
 
-// The rules of section 5.2 that the first two bytes decide.
-Result<void> check_first_bytes(std::uint8_t first, std::uint8_t second, Role role) {
-  if ((first & 0x70U) != 0) {
+// RSV1 belongs to permessage-deflate, on the first frame of a data message only (RFC 7692, section
+// 6).
+Result<void> check_reserved_bits(std::uint8_t first, bool deflate) {
+  if ((first & 0x30U) != 0 || !deflate) {
     return violation("a reserved bit is set without an extension");
+  }
+  const auto opcode = static_cast<Opcode>(first & 0xFU);
+  if (opcode != Opcode::kText && opcode != Opcode::kBinary) {
+    return violation("RSV1 is set on a continuation or control frame");
+  }
+  return {};
+}
+
+// The rules of section 5.2 that the first two bytes decide.
+Result<void> check_first_bytes(std::uint8_t first, std::uint8_t second, Role role, bool deflate) {
+  if ((first & 0x70U) != 0) {
+    if (Result<void> good = check_reserved_bits(first, deflate); !good.has_value()) {
+      return good;
+    }
   }
   const std::uint8_t opcode = first & 0xFU;
   if ((opcode > 0x2 && opcode < 0x8) || opcode > 0xA) {
@@ -64,7 +80,9 @@ Result<void> check_first_bytes(std::uint8_t first, std::uint8_t second, Role rol
 }  // namespace
 
 // What can be refused early is refused early.
-Result<FrameReader::Header> FrameReader::read_header(std::string_view bytes, Role role) {
+Result<FrameReader::Header> FrameReader::read_header(std::string_view bytes) const {
+  const Role role = role_;
+  const bool deflate = scratch_ != nullptr;
   Header header;
   if (bytes.empty()) {
     return header;
@@ -72,11 +90,13 @@ Result<FrameReader::Header> FrameReader::read_header(std::string_view bytes, Rol
   const std::uint8_t first = byte_at(bytes, 0);
   if (bytes.size() < 2) {
     // The mask bit is not known yet: judge the first byte with the one that is right.
-    const Result<void> good = check_first_bytes(first, role == Role::kServer ? 0x80U : 0U, role);
+    const Result<void> good =
+        check_first_bytes(first, role == Role::kServer ? 0x80U : 0U, role, deflate);
     return good.has_value() ? Result<Header>(header) : std::unexpected(good.error());
   }
   const std::uint8_t second = byte_at(bytes, 1);
-  if (const Result<void> good = check_first_bytes(first, second, role); !good.has_value()) {
+  if (const Result<void> good = check_first_bytes(first, second, role, deflate);
+      !good.has_value()) {
     return std::unexpected(good.error());
   }
   const std::uint8_t length = second & 0x7FU;
@@ -100,6 +120,7 @@ Result<FrameReader::Header> FrameReader::read_header(std::string_view bytes, Rol
     }
   }
   header.fin = (first & 0x80U) != 0;
+  header.compressed = (first & 0x40U) != 0;
   header.opcode = static_cast<Opcode>(first & 0xFU);
   header.masked = role == Role::kServer;
   if (header.masked) {
@@ -119,13 +140,15 @@ struct FrameReader::Partial {
   std::uint64_t frame_seen = 0;  // payload bytes of it that came
   bool in_message = false;       // a data message has begun
   bool text = false;
+  std::uint64_t compressed_bytes = 0;  // of the compressed message, in all its frames that began
+  std::unique_ptr<Inflater> inflater;  // while the message is a compressed one
   Utf8Checker utf8;
-  std::vector<char> message;  // payload of the data message so far
+  std::vector<char> message;  // payload of the data message so far, inflated
   std::vector<char> control;  // payload of the control frame so far
 };
 
 FrameReader::FrameReader(Role role, ReaderLimits limits) : role_(role), limits_(limits) {
-  static_assert(sizeof(FrameReader) <= 64);
+  static_assert(sizeof(FrameReader) <= 48);
 }
 
 FrameReader::FrameReader(FrameReader&&) noexcept = default;
@@ -194,11 +217,11 @@ FrameReader::Partial& FrameReader::need_partial() {
   return *partial_;
 }
 
-Result<void> FrameReader::check_order(bool control, bool continuation,
-                                      std::uint64_t payload_bytes) const {
-  if (control) {
+Result<void> FrameReader::check_order(const Header& header) const {
+  if (is_control(header.opcode)) {
     return {};
   }
+  const bool continuation = header.opcode == Opcode::kContinuation;
   const bool in_message = partial_ && partial_->in_message;
   if (continuation && !in_message) {
     return violation("a continuation without a message");
@@ -206,8 +229,19 @@ Result<void> FrameReader::check_order(bool control, bool continuation,
   if (!continuation && in_message) {
     return violation("a new message inside a fragmented one");
   }
-  const std::size_t held = in_message ? partial_->message.size() : 0;
-  if (payload_bytes > limits_.message_bytes_max - held) {
+  return check_size(header);
+}
+
+Result<void> FrameReader::check_size(const Header& header) const {
+  const bool in_message = partial_ && partial_->in_message;
+  std::uint64_t limit = limits_.message_bytes_max;
+  std::uint64_t held = in_message ? partial_->message.size() : 0;
+  if (header.compressed || (in_message && partial_->inflater)) {
+    // Inflating has a limit of its own; this one is for what inflates to nothing.
+    limit = limit < (1ULL << 62U) ? 2 * limit + 1024 : limit;
+    held = in_message ? partial_->compressed_bytes : 0;
+  }
+  if (header.payload_bytes > limit - held) {
     return fail(ErrorCode::kMessageTooBig,
                 fmt::format("message larger than {} bytes", limits_.message_bytes_max));
   }
@@ -223,7 +257,7 @@ Result<std::size_t> FrameReader::begin_frame(std::span<char> bytes, MessageHandl
     joined = partial_->header + std::string(view.substr(0, kFrameHeaderBytesMax));
     view = joined;
   }
-  const Result<Header> header = read_header(view, role_);
+  const Result<Header> header = read_header(view);
   if (!header.has_value()) {
     return std::unexpected(header.error());
   }
@@ -233,8 +267,7 @@ Result<std::size_t> FrameReader::begin_frame(std::span<char> bytes, MessageHandl
   }
   const bool control = is_control(header->opcode);
   const bool continuation = header->opcode == Opcode::kContinuation;
-  if (const auto good = check_order(control, continuation, header->payload_bytes);
-      !good.has_value()) {
+  if (const auto good = check_order(*header); !good.has_value()) {
     return std::unexpected(good.error());
   }
   const std::size_t used = header->size - held;
@@ -243,7 +276,8 @@ Result<std::size_t> FrameReader::begin_frame(std::span<char> bytes, MessageHandl
     // The usual case: a whole message in the caller's buffer, which is handed out as it is.
     const std::span<char> message = bytes.subspan(used, header->payload_bytes);
     partial_.reset();
-    const Result<void> delivered = deliver_whole(*header, message, handler);
+    const Result<void> delivered = header->compressed ? deliver_inflated(*header, message, handler)
+                                                      : deliver_whole(*header, message, handler);
     return delivered.has_value() ? Result<std::size_t>(used + message.size())
                                  : std::unexpected(delivered.error());
   }
@@ -256,6 +290,13 @@ Result<std::size_t> FrameReader::begin_frame(std::span<char> bytes, MessageHandl
     partial.in_message = true;
     partial.text = header->opcode == Opcode::kText;
     partial.utf8.reset();
+    partial.compressed_bytes = 0;
+    if (header->compressed) {
+      partial.inflater = take_inflater();
+    }
+  }
+  if (!control && partial.inflater) {
+    partial.compressed_bytes += header->payload_bytes;
   }
   if (header->payload_bytes == 0) {
     if (const auto finished = finish_frame(handler); !finished.has_value()) {
@@ -279,6 +320,63 @@ Result<void> FrameReader::deliver_whole(const Header& header, std::span<char> me
   return {};
 }
 
+// The usual case of a compressed message: a buffer and a state that all connections share.
+Result<void> FrameReader::deliver_inflated(const Header& header, std::span<char> payload,
+                                           MessageHandler& handler) {
+  if (header.masked) {
+    apply_mask(payload, header.key);
+  }
+  std::vector<char> message = scratch_->borrow_buffer();
+  std::unique_ptr<Inflater> inflater = take_inflater();
+  Result<void> inflated =
+      inflater->inflate({payload.data(), payload.size()}, message, limits_.message_bytes_max);
+  if (inflated.has_value()) {
+    inflated = inflater->finish(message, limits_.message_bytes_max);
+  }
+  const std::size_t size = message.size();
+  const bool text = header.opcode == Opcode::kText;
+  if (!inflated.has_value()) {
+    // A bad byte before the end of the limit comes first, as it does when the message comes in
+    // pieces.
+    return text && !Utf8Checker{}.feed({message.data(), size})
+               ? fail(ErrorCode::kInvalidPayload, "a text message is not UTF-8")
+               : inflated;
+  }
+  put_back(std::move(inflater));
+  message.resize(size + kMessagePadding);
+  const std::span<char> whole(message.data(), size);
+  if (text && !simdjson::validate_utf8(whole.data(), whole.size())) {
+    return fail(ErrorCode::kInvalidPayload, "a text message is not UTF-8");
+  }
+  const bool go_on = text ? handler.on_text(whole) : handler.on_binary(whole);
+  stopped_ = stopped_ || !go_on;
+  scratch_->give_back(std::move(message));
+  return {};
+}
+
+void FrameReader::use_deflate(const DeflateParameters& agreed, DeflateScratch& scratch) {
+  const bool from_client = role_ == Role::kServer;
+  context_takeover_ =
+      !(from_client ? agreed.client_no_context_takeover : agreed.server_no_context_takeover);
+  window_bits_ = from_client ? agreed.client_max_window_bits : agreed.server_max_window_bits;
+  scratch_ = &scratch;
+}
+
+std::unique_ptr<Inflater> FrameReader::take_inflater() {
+  if (!context_takeover_) {
+    return scratch_->borrow_inflater();
+  }
+  return inflater_ ? std::move(inflater_) : std::make_unique<Inflater>(window_bits_);
+}
+
+void FrameReader::put_back(std::unique_ptr<Inflater> inflater) {
+  if (context_takeover_) {
+    inflater_ = std::move(inflater);
+  } else {
+    scratch_->give_back(std::move(inflater));
+  }
+}
+
 Result<std::size_t> FrameReader::continue_frame(std::span<char> bytes, MessageHandler& handler) {
   Partial& partial = *partial_;
   const std::uint64_t left = partial.frame.payload_bytes - partial.frame_seen;
@@ -289,11 +387,9 @@ Result<std::size_t> FrameReader::continue_frame(std::span<char> bytes, MessageHa
   partial.frame_seen += chunk.size();
   if (is_control(partial.frame.opcode)) {
     partial.control.insert(partial.control.end(), chunk.begin(), chunk.end());
-  } else {
-    if (partial.text && !partial.utf8.feed({chunk.data(), chunk.size()})) {
-      return fail(ErrorCode::kInvalidPayload, "a text message is not UTF-8");
-    }
-    partial.message.insert(partial.message.end(), chunk.begin(), chunk.end());
+  } else if (const auto taken = partial.inflater ? append_inflated(chunk) : append(chunk);
+             !taken.has_value()) {
+    return std::unexpected(taken.error());
   }
   if (partial.frame_seen == partial.frame.payload_bytes) {
     if (const auto finished = finish_frame(handler); !finished.has_value()) {
@@ -303,24 +399,69 @@ Result<std::size_t> FrameReader::continue_frame(std::span<char> bytes, MessageHa
   return chunk.size();
 }
 
+Result<void> FrameReader::append(std::span<char> chunk) {
+  Partial& partial = *partial_;
+  if (partial.text && !partial.utf8.feed({chunk.data(), chunk.size()})) {
+    return fail(ErrorCode::kInvalidPayload, "a text message is not UTF-8");
+  }
+  partial.message.insert(partial.message.end(), chunk.begin(), chunk.end());
+  return {};
+}
+
+Result<void> FrameReader::append_inflated(std::span<char> chunk) {
+  Partial& partial = *partial_;
+  const std::size_t held = partial.message.size();
+  const Result<void> inflated = partial.inflater->inflate(
+      {chunk.data(), chunk.size()}, partial.message, limits_.message_bytes_max);
+  const std::string_view grown(partial.message.data() + held, partial.message.size() - held);
+  if (partial.text && !partial.utf8.feed(grown)) {
+    return fail(ErrorCode::kInvalidPayload, "a text message is not UTF-8");
+  }
+  return inflated;
+}
+
+Result<void> FrameReader::finish_inflating() {
+  Partial& partial = *partial_;
+  const std::size_t held = partial.message.size();
+  const Result<void> finished =
+      partial.inflater->finish(partial.message, limits_.message_bytes_max);
+  const std::string_view grown(partial.message.data() + held, partial.message.size() - held);
+  if (partial.text && !partial.utf8.feed(grown)) {
+    return fail(ErrorCode::kInvalidPayload, "a text message is not UTF-8");
+  }
+  if (finished.has_value()) {
+    put_back(std::move(partial.inflater));
+  }
+  return finished;
+}
+
+Result<void> FrameReader::finish_control(MessageHandler& handler) {
+  const std::vector<char> payload = std::exchange(partial_->control, {});
+  const Opcode opcode = partial_->frame.opcode;
+  if (!partial_->in_message) {
+    partial_.reset();
+  }
+  const Result<bool> go_on = deliver_control(opcode, {payload.data(), payload.size()}, handler);
+  if (!go_on.has_value()) {
+    return std::unexpected(go_on.error());
+  }
+  stopped_ = stopped_ || !*go_on;
+  return {};
+}
+
 Result<void> FrameReader::finish_frame(MessageHandler& handler) {
   Partial& partial = *partial_;
   partial.in_frame = false;
   if (is_control(partial.frame.opcode)) {
-    const std::vector<char> payload = std::exchange(partial.control, {});
-    const Opcode opcode = partial.frame.opcode;
-    if (!partial.in_message) {
-      partial_.reset();
-    }
-    const Result<bool> go_on = deliver_control(opcode, {payload.data(), payload.size()}, handler);
-    if (!go_on.has_value()) {
-      return std::unexpected(go_on.error());
-    }
-    stopped_ = stopped_ || !*go_on;
-    return {};
+    return finish_control(handler);
   }
   if (!partial.frame.fin) {
     return {};
+  }
+  if (partial.inflater) {
+    if (const auto finished = finish_inflating(); !finished.has_value()) {
+      return finished;
+    }
   }
   if (partial.text && !partial.utf8.is_complete()) {
     return fail(ErrorCode::kInvalidPayload, "a text message ends inside a character");

@@ -117,6 +117,9 @@ std::string make_request(const ClientHandshake& handshake, std::string_view nonc
     request +=
         fmt::format("Sec-WebSocket-Protocol: {}\r\n", fmt::join(handshake.subprotocols, ", "));
   }
+  if (!handshake.extensions.empty()) {
+    request += fmt::format("Sec-WebSocket-Extensions: {}\r\n", handshake.extensions);
+  }
   if (!handshake.origin.empty()) {
     request += fmt::format("Origin: {}\r\n", handshake.origin);
   }
@@ -137,7 +140,7 @@ Result<std::string> check_reply(const ClientHandshake& handshake, std::string_vi
   if (trimmed(reply.sec_websocket_accept) != accept_key(base64(nonce))) {
     return fail(ErrorCode::kHandshakeRefused, "Sec-WebSocket-Accept does not match the key");
   }
-  if (!reply.sec_websocket_extensions.empty()) {
+  if (handshake.extensions.empty() && !reply.sec_websocket_extensions.empty()) {
     return fail(ErrorCode::kHandshakeRefused, "the server chose an extension that was not offered");
   }
   const std::string_view protocol = trimmed(reply.sec_websocket_protocol);

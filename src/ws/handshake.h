@@ -49,12 +49,14 @@ struct ClientHandshake {
   std::string host;  // with port when it is not the default
   std::string target = "/";
   std::vector<std::string> subprotocols;
-  std::string origin;  // empty: none
+  std::string origin;           // empty: none
+  std::string extensions = {};  // the offer, as of offer_deflate; empty: none
 };
 
 [[nodiscard]] std::string make_request(const ClientHandshake& handshake, std::string_view nonce);
 
-// Client role: checks the response of section 4.1. Returns the chosen subprotocol.
+// Client role: checks the response of section 4.1. Returns the chosen subprotocol. An answer to
+// handshake.extensions is left to check_deflate_answer; one to no offer is refused here.
 struct HandshakeReply {
   int status = 0;
   std::string_view upgrade;
