@@ -32,8 +32,13 @@ const Bytef* bytes_of(std::string_view text) {
 
 }  // namespace
 
+// zlib's, which stay out of the header.
+struct Deflater::Stream : z_stream {};
+
+struct Inflater::Stream : z_stream {};
+
 Deflater::Deflater(const CompressionSettings& settings, std::uint8_t window_bits)
-    : stream_(std::make_unique<z_stream_s>()) {
+    : stream_(std::make_unique<Stream>()) {
   const int bits =
       std::clamp(std::min(settings.window_bits, window_bits), kWindowBitsMin, kWindowBitsMax);
   // zlib takes 8 for 9 or refuses it. Runs have a distance of 1, whatever the window.
@@ -84,7 +89,7 @@ void Deflater::reset() {
   deflateReset(stream_.get());
 }
 
-Inflater::Inflater(std::uint8_t window_bits) : stream_(std::make_unique<z_stream_s>()) {
+Inflater::Inflater(std::uint8_t window_bits) : stream_(std::make_unique<Stream>()) {
   const int status =
       inflateInit2(stream_.get(), -int{std::clamp(window_bits, kWindowBitsMin, kWindowBitsMax)});
   TRUNKLINE_ASSERT(status == Z_OK);  // else there is no memory
@@ -103,42 +108,52 @@ Result<void> Inflater::inflate(std::string_view piece, std::vector<char>& messag
       return done;
     }
   }
-  return run(piece, message, bytes_max);
+  return piece.empty() ? Result<void>() : run(piece, message, bytes_max);
 }
 
 Result<void> Inflater::run(std::string_view piece, std::vector<char>& message,
                            std::size_t bytes_max) {
   stream_->next_in = bytes_of(piece);
   stream_->avail_in = static_cast<uInt>(piece.size());
-  while (stream_->avail_in > 0 || stream_->avail_out == 0) {
+  std::size_t size = message.size();
+  Result<void> result;
+  do {
     if (stream_ended_) {
       begin_stream();
     }
-    // One byte more than allowed, so that a message of just bytes_max ends and a longer one shows.
-    const std::size_t size = message.size();
-    const std::size_t guess = 4 * std::size_t{stream_->avail_in};
-    const std::size_t room =
-        std::min(std::clamp(guess, kRoomBytesMin, kRoomBytesMax), bytes_max - size) + 1;
-    message.resize(size + room);
+    // Room that is left from the step before is used up first: it was filled with zeros, and a step
+    // may take as little as two bytes, an empty block with BFINAL.
+    if (size == message.size()) {
+      // One byte more than allowed, so that a message of just bytes_max ends and a longer one
+      // shows.
+      const std::size_t guess = 4 * std::size_t{stream_->avail_in};
+      message.resize(
+          size + std::min(std::clamp(guess, kRoomBytesMin, kRoomBytesMax), bytes_max - size) + 1);
+    }
     stream_->next_out = reinterpret_cast<Bytef*>(message.data() + size);
-    stream_->avail_out = static_cast<uInt>(room);
+    stream_->avail_out = static_cast<uInt>(message.size() - size);
     const int status = ::inflate(stream_.get(), Z_SYNC_FLUSH);
-    const std::size_t grown = size + room - stream_->avail_out;
-    message.resize(std::min(grown, bytes_max));
-    if (grown > bytes_max) {
-      return fail(ErrorCode::kMessageTooBig,
-                  fmt::format("message larger than {} bytes", bytes_max));
+    size = message.size() - stream_->avail_out;
+    stream_ended_ = status == Z_STREAM_END;
+    if (size > bytes_max) {
+      size = bytes_max;
+      result =
+          fail(ErrorCode::kMessageTooBig, fmt::format("message larger than {} bytes", bytes_max));
+    } else if (status == Z_DATA_ERROR) {
+      result = fail(ErrorCode::kInvalidPayload,
+                    fmt::format("a compressed message is not deflate: {}", stream_->msg));
+    } else {
+      // Z_BUF_ERROR: no input and nothing pending.
+      TRUNKLINE_ASSERT(status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR);
     }
-    if (status == Z_STREAM_END) {
-      stream_ended_ = true;
-      stream_->avail_out = 1;  // nothing is pending, even if the room was just used up
-    } else if (status != Z_OK && status != Z_BUF_ERROR) {
-      TRUNKLINE_ASSERT(status == Z_DATA_ERROR);  // else there is no memory
-      return fail(ErrorCode::kInvalidPayload,
-                  fmt::format("a compressed message is not deflate: {}", stream_->msg));
-    }
-  }
-  return {};
+  } while (result.has_value() && more_to_do());
+  message.resize(size);
+  return result;
+}
+
+// A full buffer may leave output pending, unless the stream has ended.
+bool Inflater::more_to_do() const {
+  return stream_->avail_in > 0 || (stream_->avail_out == 0 && !stream_ended_);
 }
 
 // Goes on behind a block with BFINAL, with the window as it is. Copying the window out and in again

@@ -24,8 +24,6 @@
 #include <string_view>
 #include <vector>
 
-struct z_stream_s;
-
 namespace trunkline::ws {
 
 // How this side compresses. Values out of range count as the nearest that is inside.
@@ -59,9 +57,11 @@ class Deflater {
   void reset();
 
  private:
+  struct Stream;
+
   void run(std::string_view piece, int flush, std::string& payload);
 
-  std::unique_ptr<z_stream_s> stream_;
+  std::unique_ptr<Stream> stream_;
 };
 
 // Decompresses messages, each in as many pieces as it comes. After an error only destruction is
@@ -88,10 +88,13 @@ class Inflater {
   void reset();
 
  private:
+  struct Stream;
+
   Result<void> run(std::string_view piece, std::vector<char>& message, std::size_t bytes_max);
   void begin_stream();
+  [[nodiscard]] bool more_to_do() const;
 
-  std::unique_ptr<z_stream_s> stream_;
+  std::unique_ptr<Stream> stream_;
   bool message_began_ = false;
   bool stream_ended_ = false;  // by a block with BFINAL
 };

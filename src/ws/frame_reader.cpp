@@ -229,23 +229,22 @@ Result<void> FrameReader::check_order(const Header& header) const {
   if (!continuation && in_message) {
     return violation("a new message inside a fragmented one");
   }
-  return check_size(header);
-}
-
-Result<void> FrameReader::check_size(const Header& header) const {
-  const bool in_message = partial_ && partial_->in_message;
-  std::uint64_t limit = limits_.message_bytes_max;
-  std::uint64_t held = in_message ? partial_->message.size() : 0;
-  if (header.compressed || (in_message && partial_->inflater)) {
-    // Inflating has a limit of its own; this one is for what inflates to nothing.
-    limit = limit < (1ULL << 62U) ? 2 * limit + 1024 : limit;
-    held = in_message ? partial_->compressed_bytes : 0;
-  }
-  if (header.payload_bytes > limit - held) {
+  if (header.payload_bytes > payload_bytes_left(header)) {
     return fail(ErrorCode::kMessageTooBig,
                 fmt::format("message larger than {} bytes", limits_.message_bytes_max));
   }
   return {};
+}
+
+std::uint64_t FrameReader::payload_bytes_left(const Header& header) const {
+  const bool in_message = partial_ && partial_->in_message;
+  const std::uint64_t limit = limits_.message_bytes_max;
+  if (!header.compressed && !(in_message && partial_->inflater)) {
+    return limit - (in_message ? partial_->message.size() : 0);
+  }
+  // Inflating has a limit of its own; this one is for what inflates to nothing.
+  const std::uint64_t compressed_limit = limit < (1ULL << 62U) ? 2 * limit + 1024 : limit;
+  return compressed_limit - (in_message ? partial_->compressed_bytes : 0);
 }
 
 Result<std::size_t> FrameReader::begin_frame(std::span<char> bytes, MessageHandler& handler) {

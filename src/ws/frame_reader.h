@@ -89,7 +89,8 @@ class FrameReader {
   Result<std::size_t> begin_frame(std::span<char> bytes, MessageHandler& handler);
   Result<std::size_t> continue_frame(std::span<char> bytes, MessageHandler& handler);
   [[nodiscard]] Result<void> check_order(const Header& header) const;
-  [[nodiscard]] Result<void> check_size(const Header& header) const;
+  // What the message's payload may still be, in bytes of the wire.
+  [[nodiscard]] std::uint64_t payload_bytes_left(const Header& header) const;
   Result<void> deliver_whole(const Header& header, std::span<char> message,
                              MessageHandler& handler);
   Result<void> deliver_inflated(const Header& header, std::span<char> payload,
