@@ -259,8 +259,7 @@ void Shard::wrote(Connection& connection, const outbox::Plan& plan, ssize_t resu
 
 void Shard::adopt(int descriptor, Ticket ticket) {
   const ConnectionId id = ++last_connection_;
-  auto connection =
-      std::make_unique<Connection>(*this, id, descriptor, std::move(ticket), tls_);
+  auto connection = std::make_unique<Connection>(*this, id, descriptor, std::move(ticket), tls_);
   Connection& started = *connection;
   connections_.emplace(id, std::move(connection));
   ++stats_.opened;
