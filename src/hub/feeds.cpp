@@ -130,6 +130,7 @@ void Feeds::mark_dirty(std::string_view channel) {
 
 void Feeds::announce() {
   while (Feed* feed = dirty_.pop_front()) {
+    compress(*feed);
     const std::vector<Subscription*>& all = feed->subscriptions_;
     for (std::size_t i = 0; i < all.size(); ++i) {
       // Ten thousand cursors are in no cache: they are fetched while others are told.
@@ -181,8 +182,62 @@ void Feeds::remove(Subscription& subscription) {
   last->index_ = subscription.index_;
   feed.subscriptions_.pop_back();
   --stats_.subscriptions;
+  if (subscription.wants_compressed_) {
+    unwant_compressed(feed);
+  }
   detach_(feed.channel(), std::move(subscription.client_));
   drop_if_unused(feed);
+}
+
+namespace {
+
+// A frame as it is.
+class Ready final : public replay::FrameEncoder {
+ public:
+  explicit Ready(std::string frame) : frame_(std::move(frame)) {}
+
+  [[nodiscard]] replay::EncodedFrame encode(std::string_view /*epoch*/,
+                                            Offset /*offset*/) const override {
+    return {.bytes = frame_, .body_begin = 0, .body_bytes = 0};
+  }
+
+ private:
+  std::string frame_;
+};
+
+}  // namespace
+
+void Feeds::want_compressed(Feed& feed) {
+  if (++feed.compressed_subscriptions_ == 1) {
+    // Older ones are sent as they are to whoever still needs them.
+    feed.compressed_ = std::make_unique<replay::Log>(feed.epoch_, feed.window().head());
+  }
+}
+
+void Feeds::unwant_compressed(Feed& feed) {
+  if (--feed.compressed_subscriptions_ == 0) {
+    feed.compressed_.reset();
+  }
+}
+
+void Feeds::compress(Feed& feed) {
+  if (!feed.compressed_) {
+    return;
+  }
+  const replay::Window& window = feed.window();
+  if (feed.compressed_->head().next() < window.first()) {
+    // What came in between has been forgotten already.
+    TRUNKLINE_SOMETIMES("compressed log begins again");
+    feed.compressed_ = std::make_unique<replay::Log>(feed.epoch_, Offset{window.first().value - 1});
+  }
+  replay::Log& log = *feed.compressed_;
+  while (log.head() < window.head()) {
+    const Offset offset = log.head().next();
+    const TimePoint time = window.record(offset).time;
+    log.append(Ready(compressor_->compress(window.frame(offset))), time);
+    // Without a history of its own: only for those who are a little behind.
+    log.trim({}, time);
+  }
 }
 
 void Feeds::drop_if_unused(Feed& feed) {

@@ -7,8 +7,10 @@
 #include "core/intrusive_list.h"
 #include "core/string_map.h"
 #include "core/timer_wheel.h"
+#include "hub/frame_compressor.h"
 #include "hub/messages.h"
 #include "hub/subscription.h"
+#include "replay/log.h"
 #include "replay/window.h"
 
 #include <cstdint>
@@ -54,6 +56,9 @@ class Feed final : public ListHook<DirtyFeed>, private Timer {
   const replay::Window* window_ = &mirror_;  // or the log's own
   Offset trim_to_;                           // what the home has forgotten, applied after the turn
   Duration keep_{};                          // how long the home's log keeps a publication
+  // The newest of the window compressed, under the same offsets, while somebody wants that.
+  std::unique_ptr<replay::Log> compressed_;
+  std::size_t compressed_subscriptions_ = 0;
   std::vector<Subscription*> subscriptions_;
   std::size_t attaching_ = 0;  // requests on their way
 };
@@ -99,6 +104,9 @@ class Feeds {
     return !dirty_.empty() || !announced_.empty() || !lost_.empty();
   }
 
+  // Absent: nobody gets compressed frames. Must outlive the feeds.
+  void set_compressor(FrameCompressor* compressor) { compressor_ = compressor; }
+
   [[nodiscard]] const FeedStats& stats() const { return stats_; }
 
  private:
@@ -108,8 +116,13 @@ class Feeds {
   void add(Feed& feed, Subscription& subscription);
   void remove(Subscription& subscription);
   void drop_if_unused(Feed& feed);
+  void want_compressed(Feed& feed);
+  void unwant_compressed(Feed& feed);
+  // Compresses what is new, once for all subscribers here.
+  void compress(Feed& feed);
 
   TimerWheel& timers_;
+  FrameCompressor* compressor_ = nullptr;
   Detach detach_;
   StringMap<std::unique_ptr<Feed>> feeds_;
   IntrusiveList<Feed, DirtyFeed> dirty_;

@@ -77,6 +77,9 @@ class HubShard {
   void announce();
   void settle(TimePoint now);
 
+  // Before the first subscription; must outlive the hub. Without one nobody gets compressed frames.
+  void set_compressor(FrameCompressor& compressor) { feeds_.set_compressor(&compressor); }
+
   // Another turn is needed though nothing came: a session that went on when its connection was
   // flushed may have published, a cursor may have lost its place.
   [[nodiscard]] bool has_work() const { return feeds_.has_work() || home_.has_work(); }

@@ -26,6 +26,13 @@ void Subscription::resume_at(Offset next) {
   }
 }
 
+void Subscription::want_compressed() {
+  if (feeds_.compressor_ != nullptr && !wants_compressed_) {
+    wants_compressed_ = true;
+    feeds_.want_compressed(feed_);
+  }
+}
+
 const std::string& Subscription::channel() const {
   return feed_.channel();
 }
@@ -55,11 +62,21 @@ std::string_view Subscription::peek(std::size_t bytes_max) {
   if (!live_ || check_lost()) {
     return {};
   }
+  peeked_compressed_ = false;
+  if (wants_compressed_) {
+    const replay::Window& compressed = feed_.compressed_->window();
+    if (next_ >= compressed.first() && next_ <= compressed.head()) {
+      TRUNKLINE_SOMETIMES("compressed frames");
+      peeked_compressed_ = true;
+      return compressed.run(next_, bytes_max).bytes;
+    }
+  }
   return window().run(next_, bytes_max).bytes;
 }
 
 outbox::Source::Taken Subscription::taken(std::size_t bytes) {
-  const replay::Settled settled = window().settle(next_, bytes);
+  const replay::Window& source = peeked_compressed_ ? feed_.compressed_->window() : window();
+  const replay::Settled settled = source.settle(next_, bytes);
   TRUNKLINE_ASSERT(settled.next >= next_);
   feeds_.stats_.deliveries += settled.next.value - next_.value;
   feeds_.stats_.delivered_bytes += bytes + settled.remainder.size();

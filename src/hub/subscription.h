@@ -61,6 +61,10 @@ class Subscription final : public outbox::Source, public ListHook<LostHook> {
   // Whether joins and leaves are wanted; off at first.
   void want_join_leave(bool on) { wants_join_leave_ = on; }
 
+  // Publications come as the compressed frames that all such subscribers share (hub's
+  // FrameCompressor), older ones plain. For a connection that takes both. Once, before resume_at().
+  void want_compressed();
+
   [[nodiscard]] const std::string& channel() const;
   [[nodiscard]] const std::string& epoch() const;
 
@@ -90,6 +94,8 @@ class Subscription final : public outbox::Source, public ListHook<LostHook> {
   std::uint32_t index_ = 0;  // in the feed's list
   bool live_ = false;        // resume_at() was called and nothing was lost since
   bool wants_join_leave_ = false;
+  bool wants_compressed_ = false;
+  bool peeked_compressed_ = false;  // what the last peek() gave
   std::string client_;
 };
 

@@ -212,6 +212,10 @@ void Connection::close(std::uint16_t code, std::string_view reason) {
 
 // — writing —
 
+std::string Connection::text_frame(std::string_view message) {
+  return deflate_ ? deflate_->frame(ws::Opcode::kText, message) : session::text_frame(message);
+}
+
 std::span<const std::string_view> Connection::gather(outbox::Plan& plan) {
   if (!tls_) {
     outbox_.gather(plan);

@@ -11,6 +11,7 @@
 #include "net/tls.h"
 #include "outbox/outbox.h"
 #include "session/session.h"
+#include "ws/deflate.h"
 #include "ws/frame_reader.h"
 
 #include <boost/asio/ip/tcp.hpp>
@@ -76,6 +77,12 @@ class Connection final : public session::Link,
 
   [[nodiscard]] bool wants_native_pings() const override { return native_pings_; }
 
+  [[nodiscard]] bool takes_compressed_frames() const override {
+    return deflate_ && deflate_->takes_shared_frames();
+  }
+
+  [[nodiscard]] std::string text_frame(std::string_view message) override;
+
   // ws::MessageHandler
   bool on_text(std::span<char> message) override;
   bool on_binary(std::span<char> message) override;
@@ -125,9 +132,10 @@ class Connection final : public session::Link,
   boost::asio::ip::tcp::socket socket_;
   outbox::Outbox outbox_;
   struct Tls;
-  std::unique_ptr<Tls> tls_;               // none: plain
-  std::unique_ptr<Http> http_;             // until the connection is a WebSocket
-  std::optional<ws::FrameReader> reader_;  // from then on
+  std::unique_ptr<Tls> tls_;                    // none: plain
+  std::unique_ptr<Http> http_;                  // until the connection is a WebSocket
+  std::optional<ws::FrameReader> reader_;       // from then on
+  std::unique_ptr<ws::DeflateSender> deflate_;  // when permessage-deflate was agreed
   std::unique_ptr<session::Session> session_;
   int operations_ = 0;  // that the loop will still call back for
   bool waiting_to_read_ = false;

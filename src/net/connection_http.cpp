@@ -226,6 +226,20 @@ void Connection::upgrade() {
   if (!response->subprotocol.empty()) {
     head += fmt::format("Sec-WebSocket-Protocol: {}\r\n", response->subprotocol);
   }
+  std::optional<ws::DeflateAgreement> deflate;
+  if (shard_.options_.compression) {
+    auto agreed = ws::accept_deflate(
+        list_field(message, http::field::sec_websocket_extensions),
+        {.server_no_context_takeover = true, .client_no_context_takeover = true});
+    if (!agreed.has_value()) {
+      refuse_upgrade(400, agreed.error().context);
+      return;
+    }
+    deflate = std::move(*agreed);
+  }
+  if (deflate.has_value()) {
+    head += fmt::format("Sec-WebSocket-Extensions: {}\r\n", deflate->answer);
+  }
   outbox_.push_reply(head + "\r\n");
   std::string unread = std::move(http_->unread);
   http_.reset();
@@ -233,6 +247,11 @@ void Connection::upgrade() {
   arm_deadline();
   reader_.emplace(ws::Role::kServer,
                   ws::ReaderLimits{.message_bytes_max = shard_.options_.message_bytes_max});
+  if (deflate.has_value()) {
+    reader_->use_deflate(deflate->parameters, shard_.scratch_);
+    deflate_ = std::make_unique<ws::DeflateSender>(ws::Role::kServer, deflate->parameters,
+                                                   shard_.scratch_);
+  }
   session_ = std::make_unique<session::Session>(shard_.environment_, *this);
   want_flush();
   if (!unread.empty()) {

@@ -35,6 +35,8 @@ Shard::Shard(hub::ShardId self, const std::vector<std::unique_ptr<Mailbox>>& mai
       random_(seed),
       timers_(monotonic_now()),
       engine_(options.engine, timers_, random_),
+      scratch_(options.compression_settings),
+      compressor_(scratch_),
       hub_(self, static_cast<hub::ShardId>(mailboxes.size()), engine_, codec_, *this, timers_),
       users_(self, mailboxes),
       environment_{.options = options.session,
@@ -47,6 +49,9 @@ Shard::Shard(hub::ShardId self, const std::vector<std::unique_ptr<Mailbox>>& mai
       outgoing_(mailboxes.size()),
       read_buffer_(kReadBufferBytes + ws::kMessagePadding) {
   touch();
+  if (options.compression) {
+    hub_.set_compressor(compressor_);
+  }
 }
 
 Shard::~Shard() {

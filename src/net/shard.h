@@ -10,6 +10,7 @@
 #include "hub/shard.h"
 #include "net/connection.h"
 #include "net/door.h"
+#include "net/frame_compressor.h"
 #include "net/http.h"
 #include "net/mailbox.h"
 #include "net/memory_budget.h"
@@ -41,6 +42,9 @@ struct ShardOptions {
   replay::MemoryEngineOptions engine;  // for each shard
   std::size_t message_bytes_max = 64UL * 1024;
   std::size_t request_body_bytes_max = 8UL * 1024 * 1024;
+  // permessage-deflate for clients that offer it.
+  bool compression = false;
+  ws::CompressionSettings compression_settings;
   Duration request_timeout = std::chrono::seconds(10);
   Duration keep_alive_timeout = std::chrono::seconds(75);
   Duration close_timeout = std::chrono::seconds(5);
@@ -161,6 +165,8 @@ class Shard final : public hub::Mail {
   TimerWheel timers_;
   replay::MemoryEngine engine_;
   session::JsonCodec codec_;
+  ws::DeflateScratch scratch_;
+  FrameCompressor compressor_;
   hub::HubShard hub_;
   UserCounts users_;
   session::Environment environment_;

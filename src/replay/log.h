@@ -29,8 +29,8 @@ inline constexpr Retention kCatchUp{
 // Thread: the channel's home shard.
 class Log {
  public:
-  // `epoch`: fresh random text. Offsets begin at 1.
-  explicit Log(std::string epoch) : epoch_(std::move(epoch)) {}
+  // `epoch`: fresh random text. Offsets begin behind `head`, at 1.
+  explicit Log(std::string epoch, Offset head = {}) : epoch_(std::move(epoch)), window_(head) {}
 
   [[nodiscard]] const std::string& epoch() const { return epoch_; }
 

@@ -195,6 +195,9 @@ void read_root(ConfigSection& root, ServerConfig& config) {
   });
   root.section("websocket", [&config](ConfigSection& section) {
     section.read("message_size_limit", config.message_size_limit, 1, 100LL * 1024 * 1024);
+    section.read("compression", config.compression);
+    section.read("compression_level", config.compression_settings.level, 1, 9);
+    section.read("compression_min_size", config.compression_settings.threshold_bytes, 0, kMany);
   });
   root.section("shutdown", [&config](ConfigSection& section) {
     section.read("timeout", config.shutdown_timeout);

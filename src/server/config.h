@@ -11,6 +11,7 @@
 #include "net/tls.h"
 #include "outbox/outbox.h"
 #include "session/options.h"
+#include "ws/deflate.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -52,6 +53,8 @@ struct ServerConfig {
   std::string log_level = "info";
   std::size_t message_size_limit = 64UL * 1024;  // websocket.message_size_limit, bytes
   net::LimitOptions limits;
+  bool compression = false;                      // websocket.compression: permessage-deflate
+  ws::CompressionSettings compression_settings;  // websocket.compression_level, …_min_size
   Duration shutdown_timeout = std::chrono::seconds(30);
   unsigned shards = 0;                                 // trunkline.shards; 0: one a core
   std::size_t replay_bytes_max = 256UL * 1024 * 1024;  // trunkline.replay_bytes_max, all logs

@@ -72,6 +72,8 @@ net::RuntimeOptions Core::runtime_options() {
   options.shard.outbox = config_.outbox;
   options.shard.use_io_uring = config_.io_uring;
   options.shard.catch_up_bytes_per_turn = config_.catch_up_bytes_per_turn;
+  options.shard.compression = config_.compression;
+  options.shard.compression_settings = config_.compression_settings;
   options.shard.message_bytes_max = config_.message_size_limit;
   options.limits = config_.limits;
   options.shard.http = [this](net::Shard& shard, net::HttpRequest request,

@@ -127,7 +127,7 @@ void Session::emit(std::string_view message) {
     return;
   }
   if (!in_batch_) {
-    link_.outbox().push_reply(text_frame(message));
+    link_.outbox().push_reply(link_.text_frame(message));
     link_.want_flush();
     return;
   }
@@ -143,7 +143,7 @@ void Session::emit(std::string_view message) {
 
 void Session::flush_batch() {
   if (!batch_.empty()) {
-    link_.outbox().push_reply(text_frame(batch_));
+    link_.outbox().push_reply(link_.text_frame(batch_));
     link_.want_flush();
     batch_ = std::string{};
   }
@@ -211,7 +211,7 @@ void Session::skip_to(hub::Subscription& subscription, Offset next) {
   const std::string push =
       gap_push(subscription.channel(), subscription.next(), Offset{next.value - 1});
   if (!TRUNKLINE_MUTANT("gap-not-told") &&
-      link_.outbox().push(text_frame(push)) != outbox::Verdict::kAccepted) {
+      link_.outbox().push(link_.text_frame(push)) != outbox::Verdict::kAccepted) {
     disconnect(kDisconnectSlow);
     return;
   }

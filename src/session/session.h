@@ -18,6 +18,7 @@
 #include "outbox/outbox.h"
 #include "session/authenticator.h"
 #include "session/command.h"
+#include "session/json_codec.h"
 #include "session/limit_log.h"
 #include "session/options.h"
 #include "session/permissions.h"
@@ -55,6 +56,14 @@ class Link {
 
   // Whether the client asked for WebSocket's own pings rather than the protocol's.
   [[nodiscard]] virtual bool wants_native_pings() const { return false; }
+
+  // Whether the connection takes the hub's compressed frames.
+  [[nodiscard]] virtual bool takes_compressed_frames() const { return false; }
+
+  // A whole text frame around a message, as the connection likes it best.
+  [[nodiscard]] virtual std::string text_frame(std::string_view message) {
+    return session::text_frame(message);
+  }
 };
 
 // What the sessions of one shard share. The caller keeps `now` at the time of the event that is

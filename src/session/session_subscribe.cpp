@@ -346,6 +346,9 @@ void Session::finish_subscribe(Entry& entry, Offset result_offset, Offset next,
   json.close();
   reply(pending->id, "subscribe", json.view());
   entry.subscription->want_join_leave(pending->join_leave);
+  if (link_.takes_compressed_frames()) {
+    entry.subscription->want_compressed();
+  }
   entry.subscription->resume_at(next);
   if (entry.granted) {
     arm();

@@ -46,6 +46,7 @@ constexpr std::array kPoints = {
     "answer for a session that has gone",
     "close behind a frame written in part",
     "commands wait for the outbox",
+    "compressed frames",
     "event does not fit",
     "frame written in part",
     "live subscriber lost its place",

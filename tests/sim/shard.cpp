@@ -210,7 +210,9 @@ Shard::Shard(Schedule& schedule, Checker& checker, hub::ShardId self, hub::Shard
                    .authenticator = authenticator,
                    .hub = hub_,
                    .timers = timers_,
-                   .random = random_} {}
+                   .random = random_} {
+  hub_.set_compressor(compressor_);
+}
 
 Shard::~Shard() = default;
 
