@@ -2,6 +2,7 @@
 #include <trunkline/client.h>
 
 #include "fanout/load.h"
+#include "measure/clock.h"
 #include "measure/histogram.h"
 
 #include <fmt/format.h>
@@ -18,14 +19,8 @@ namespace trunkline::bench {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 // Connections under way at once: a server's backlog is not what is measured.
 constexpr std::size_t kConnectingMax = 256;
-
-std::uint64_t now_ns() {
-  return static_cast<std::uint64_t>(Clock::now().time_since_epoch().count());
-}
 
 // A JSON string of kMessageBytes with the publication's number and time.
 std::string message(std::uint64_t number) {

@@ -9,10 +9,8 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sys/resource.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <thread>
 
@@ -62,14 +60,18 @@ double median(std::vector<double> values) {
 }
 
 std::vector<std::string> command_of(const Arguments& arguments, const std::string& subject,
-                                    const std::filesystem::path& bin,
-                                    const std::filesystem::path& config) {
+                                    const std::string& config) {
   if (subject.starts_with("floor")) {
-    return {bin / subject, "--port", "0"};
+    return {program(subject), "--port", "0"};
   }
-  std::vector<std::string> command = {
-      bin / "trunkline", "serve", "--config", config,
-      "--port",          "0",     "--shards", std::to_string(arguments.shards)};
+  std::vector<std::string> command = {program("trunkline"),
+                                      "serve",
+                                      "--config",
+                                      config,
+                                      "--port",
+                                      "0",
+                                      "--shards",
+                                      std::to_string(arguments.shards)};
   if (subject == "server_direct") {
     command.emplace_back("--no-io-uring");
   }
@@ -196,13 +198,13 @@ void print_line(const Row& row) {
 // round backwards, so that the machine's drift meets all. A ratio is of two
 // rows of the same round.
 bool run_place(const Arguments& arguments, std::size_t subscribers, std::size_t window,
-               const std::filesystem::path& bin, const std::filesystem::path& config) {
+               const std::string& config) {
   std::map<std::string, std::vector<Row>> rows;
   std::vector<std::string> order = arguments.subjects;
   for (int round = 0; round < arguments.rounds; ++round) {
     for (const std::string& subject : order) {
       Result<Row> row =
-          measure(arguments, command_of(arguments, subject, bin, config), subscribers, window);
+          measure(arguments, command_of(arguments, subject, config), subscribers, window);
       if (!row.has_value()) {
         fmt::print(stderr, "{} with {} subscribers, window {}: {}\n", subject, subscribers, window,
                    trunkline::to_string(row.error()));
@@ -256,12 +258,8 @@ int main(int argc, char** argv) {
   app.add_flag("--json", arguments.json, "One line a row");
   CLI11_PARSE(app, argc, argv);
 
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-  const std::filesystem::path bin = std::filesystem::read_symlink("/proc/self/exe").parent_path();
-  const std::filesystem::path config = TRUNKLINE_BENCH_CONFIG;
+  raise_descriptor_limit();
+  const std::string config = TRUNKLINE_BENCH_CONFIG;
   if (!arguments.json) {
     fmt::print(
         "{:<14} {:>7} {:>4} {:>12} {:>8} {:>8} {:>6} {:>9} {:>9} {:>7} "
@@ -273,7 +271,7 @@ int main(int argc, char** argv) {
   bool good = true;
   for (const std::size_t subscribers : arguments.subscribers) {
     for (const std::size_t window : arguments.windows) {
-      good = run_place(arguments, subscribers, window, bin, config) && good;
+      good = run_place(arguments, subscribers, window, config) && good;
     }
   }
   return good ? 0 : 1;

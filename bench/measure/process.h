@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -45,6 +46,13 @@ class Process {
 
 // Of this process.
 [[nodiscard]] CpuTime own_cpu();
+
+// Raises this process's limit of descriptors, and that of what it starts, as far as it goes;
+// returns it.
+std::size_t raise_descriptor_limit();
+
+// A program of the build, beside this one.
+[[nodiscard]] std::string program(const std::string& name);
 
 [[nodiscard]] CpuTime operator-(const CpuTime& later, const CpuTime& earlier);
 
