@@ -70,6 +70,7 @@ Result<std::vector<std::string>> ClientSet::open(const Endpoint& endpoint,
       add(opened.fd);
       replies.push_back(std::move(opened.reply));
     }
+    turn(std::chrono::milliseconds(0));  // who came first may have been pinged by now
   }
   return replies;
 }

@@ -256,6 +256,33 @@ void append_publish(std::string& out, std::string_view channel, std::uint64_t nu
   out += ws::make_masked_frame(ws::Opcode::kText, command, kMask);
 }
 
+Result<void> publish_all(std::uint16_t port, std::string_view frames, std::size_t count) {
+  const auto opened = open_group({.port = port}, std::vector<std::string>(1));
+  if (!opened.has_value()) {
+    return std::unexpected(opened.error());
+  }
+  const int fd = opened->front().fd;
+  Result<void> done = send_all(fd, frames);
+  // A reply may be cut by the end of a piece, so that its beginning is kept for the next.
+  constexpr std::string_view kReply = R"("publish":{})";
+  std::string received;
+  std::array<char, 65536> piece;
+  while (done.has_value() && count > 0) {
+    const ssize_t got = ::recv(fd, piece.data(), piece.size(), 0);
+    received.append(piece.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    std::size_t at = 0;
+    for (std::size_t next = 0; (next = received.find(kReply, at)) != std::string::npos; --count) {
+      at = next + kReply.size();
+    }
+    if (got <= 0 || received.find("\"error\"") != std::string::npos) {
+      done = fail(ErrorCode::kProtocolError, fmt::format("not published: {}", received));
+    }
+    received.erase(0, std::max(at, received.size() - std::min(received.size(), kReply.size() - 1)));
+  }
+  ::close(fd);
+  return done;
+}
+
 std::optional<Push> parse_push(std::string_view line) {
   std::size_t at = 0;
   return parse_publication(line, at);

@@ -58,6 +58,11 @@ struct Opened {
 void append_publish(std::string& out, std::string_view channel, std::uint64_t number,
                     std::uint64_t sent_ns, std::size_t bytes);
 
+// Publishes so many in `frames` of append_publish, through a connection of its own, and waits until
+// the server has all of them.
+[[nodiscard]] Result<void> publish_all(std::uint16_t port, std::string_view frames,
+                                       std::size_t count);
+
 struct Push {
   std::uint64_t number = 0;
   std::uint64_t sent_ns = 0;

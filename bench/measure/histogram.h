@@ -3,6 +3,7 @@
 
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 
 namespace trunkline::bench {
@@ -15,6 +16,15 @@ class Histogram {
     ++counts_[index_of(value)];
     ++total_;
   }
+
+  void add(const Histogram& other) {
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+      counts_[i] += other.counts_[i];
+    }
+    total_ += other.total_;
+  }
+
+  [[nodiscard]] std::uint64_t total() const { return total_; }
 
   void clear() { *this = Histogram{}; }
 
