@@ -15,6 +15,9 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
+#include <limits>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -48,6 +51,22 @@ constexpr std::chrono::milliseconds kQuiet{500};
 // Descriptors that a process has beside its connections: the server's are the listener, and for
 // each shard an epoll, a timer, a mailbox and a ring; a reserve; the standard streams.
 constexpr std::size_t kOthers = 250;
+
+// Of user and kernel memory, both ends of a connection together: a generous guess, so that a limit
+// of a million descriptors does not take a small machine down.
+constexpr std::size_t kBytesOfAConnection = 16UL * 1024;
+
+// What half of the memory that is free serves.
+std::size_t connections_by_memory() {
+  std::ifstream file("/proc/meminfo");
+  std::string name;
+  std::size_t kib = 0;
+  while (file >> name && name != "MemAvailable:") {
+    file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+  }
+  file >> kib;
+  return kib * 1024 / 2 / kBytesOfAConnection;
+}
 
 double median(std::vector<double> values) {
   std::ranges::sort(values);
@@ -213,7 +232,8 @@ int main(int argc, char** argv) {
   row.limit = raise_descriptor_limit();
   // The server is one process with the same limit, however many generators there are.
   const std::size_t room = row.limit - std::min(row.limit, kOthers);
-  row.connections = arguments.connections > 0 ? arguments.connections : room;
+  row.connections =
+      arguments.connections > 0 ? arguments.connections : std::min(room, connections_by_memory());
   if (row.connections > room) {
     fmt::print(stderr, "{} descriptors are not enough for {} connections (ulimit -Hn)\n", row.limit,
                row.connections);
