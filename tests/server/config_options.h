@@ -67,7 +67,7 @@ inline std::string show(const std::vector<std::string>& value) {
   return fmt::format("{}", fmt::join(value, " "));
 }
 
-template <std::unsigned_integral Integer>
+template <std::integral Integer>
 std::string show(Integer value) {
   return std::to_string(value);
 }

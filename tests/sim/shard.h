@@ -67,6 +67,7 @@ class Connection final : public session::Link,
   void want_flush() override;
 
   [[nodiscard]] bool takes_compressed_frames() const override { return takes_compressed_; }
+
   void close(std::uint16_t code, std::string_view reason) override;
   bool on_text(std::span<char> message) override;
   bool on_binary(std::span<char> message) override;
