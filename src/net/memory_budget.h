@@ -14,10 +14,10 @@
 namespace trunkline::net {
 
 struct MemoryUse {
-  std::size_t logs = 0;   // can be evicted
-  std::size_t other = 0;  // outboxes, connections, subscriptions
+  std::size_t evictable = 0;  // publications in logs
+  std::size_t fixed = 0;      // outboxes, connections, subscriptions, positions
 
-  [[nodiscard]] std::size_t total() const { return logs + other; }
+  [[nodiscard]] std::size_t total() const { return evictable + fixed; }
 };
 
 // Thread: any, but where it says otherwise.
@@ -28,15 +28,17 @@ class MemoryBudget {
 
   // What `shard` holds now. Thread: that shard.
   void report(hub::ShardId shard, const MemoryUse& use) {
-    slots_[shard].logs.store(use.logs, std::memory_order_relaxed);
-    slots_[shard].other.store(use.other, std::memory_order_relaxed);
+    slots_[shard].evictable.store(use.evictable, std::memory_order_relaxed);
+    slots_[shard].fixed.store(use.fixed, std::memory_order_relaxed);
   }
 
-  // More is held than may be, as of the last reports. Added up anew each time: a flag that the
-  // reporting shards set would be left wrong by two that report at once.
-  [[nodiscard]] bool exhausted() const { return limit_ > 0 && total().total() > limit_; }
+  // Nothing may begin that is not there already, as of the last reports: with all logs evicted
+  // there would still be more than the limit. The logs themselves do not count: a shard that holds
+  // some may sleep, and others must not be refused for what it evicts when it wakes. Added up anew
+  // each time: a flag that the reporting shards set would be left wrong by two that report at once.
+  [[nodiscard]] bool exhausted() const { return limit_ > 0 && total().fixed > limit_; }
 
-  // How much `shard` has to evict: its logs' part of what all logs have to give.
+  // How much `shard` has to evict: its part of what all have to give.
   [[nodiscard]] std::size_t to_evict(hub::ShardId shard) const;
 
   [[nodiscard]] MemoryUse total() const;
@@ -46,8 +48,8 @@ class MemoryBudget {
  private:
   // A cache line each: a shard's report must not slow another's.
   struct alignas(64) Slot {
-    std::atomic<std::size_t> logs{0};
-    std::atomic<std::size_t> other{0};
+    std::atomic<std::size_t> evictable{0};
+    std::atomic<std::size_t> fixed{0};
   };
 
   const std::size_t limit_;

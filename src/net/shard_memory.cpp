@@ -25,9 +25,11 @@ void Shard::account(Connection& connection) {
 }
 
 MemoryUse Shard::memory_use() const {
-  return {.logs = static_cast<std::size_t>(engine_.stats().memory_bytes),
-          .other = outbox_bytes_ + connections_.size() * kConnectionBytes +
-                   static_cast<std::size_t>(hub_.subscriptions()) * kSubscriptionBytes};
+  const replay::EngineStats engine = engine_.stats();
+  return {.evictable = static_cast<std::size_t>(engine.memory_bytes - engine.fixed_bytes),
+          .fixed = outbox_bytes_ + connections_.size() * kConnectionBytes +
+                   static_cast<std::size_t>(hub_.subscriptions()) * kSubscriptionBytes +
+                   static_cast<std::size_t>(engine.fixed_bytes)};
 }
 
 void Shard::keep_within_memory() {

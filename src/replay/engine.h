@@ -21,6 +21,7 @@ namespace trunkline::replay {
 struct EngineStats {
   std::uint64_t logs = 0;
   std::uint64_t memory_bytes = 0;  // held now
+  std::uint64_t fixed_bytes = 0;   // of it, what is held for positions and can not be evicted
   std::uint64_t evicted_logs = 0;  // emptied because the total was reached
   std::uint64_t evicted_publications = 0;
 };

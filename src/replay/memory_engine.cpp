@@ -101,6 +101,7 @@ void MemoryEngine::release(std::string_view channel, Duration meta_ttl, TimePoin
 EngineStats MemoryEngine::stats() const {
   EngineStats result = stats_;
   result.logs = entries_.size();
+  result.fixed_bytes = entries_.size() * sizeof(Entry);
   return result;
 }
 

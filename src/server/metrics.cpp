@@ -196,8 +196,8 @@ void add_limits(Families& families, const std::vector<ShardStats>& shards,
     if (shard.admission.has_value()) {
       door = *shard.admission;
     }
-    memory.logs += shard.memory.logs;
-    memory.other += shard.memory.other;
+    memory.evictable += shard.memory.evictable;
+    memory.fixed += shard.memory.fixed;
   }
   families.add_value(kGauge, "trunkline_sockets", "TCP connections now: WebSockets and HTTP",
                      static_cast<double>(door.connections));
@@ -220,9 +220,10 @@ void add_limits(Families& families, const std::vector<ShardStats>& shards,
   families.add(kCounter, "trunkline_commands_refused_total",
                "Commands above a client's rate, answered with error 111",
                [](S shard) { return shard.session.refused_commands; });
-  families.add_labelled(
-      kGauge, "trunkline_memory_bytes", "Memory by the server's own account", "part",
-      {{"logs", static_cast<double>(memory.logs)}, {"clients", static_cast<double>(memory.other)}});
+  families.add_labelled(kGauge, "trunkline_memory_bytes", "Memory by the server's own account",
+                        "part",
+                        {{"evictable", static_cast<double>(memory.evictable)},
+                         {"fixed", static_cast<double>(memory.fixed)}});
   families.add_labelled(
       kGauge, "trunkline_limit", "What the configuration allows; 0: no limit", "limit",
       {{"connections", static_cast<double>(facts.limits.connections_max)},

@@ -8,27 +8,36 @@ namespace {
 
 TEST(MemoryBudget, WithoutALimitIsNeverExhausted) {
   MemoryBudget budget(0, 2);
-  budget.report(0, {.logs = SIZE_MAX / 4, .other = SIZE_MAX / 4});
+  budget.report(0, {.evictable = SIZE_MAX / 4, .fixed = SIZE_MAX / 4});
   EXPECT_FALSE(budget.exhausted());
   EXPECT_EQ(budget.to_evict(0), 0U);
 }
 
 TEST(MemoryBudget, AddsUpWhatTheShardsHold) {
   MemoryBudget budget(100, 2);
-  budget.report(0, {.logs = 40, .other = 10});
-  budget.report(1, {.logs = 0, .other = 50});
+  budget.report(0, {.evictable = 0, .fixed = 50});
+  budget.report(1, {.evictable = 0, .fixed = 50});
   EXPECT_FALSE(budget.exhausted());
-  budget.report(1, {.logs = 0, .other = 51});
+  budget.report(1, {.evictable = 0, .fixed = 51});
   EXPECT_TRUE(budget.exhausted());
-  budget.report(0, {.logs = 39, .other = 10});
+  budget.report(0, {.evictable = 0, .fixed = 49});
   EXPECT_FALSE(budget.exhausted());
+}
+
+// A connection was refused while a shard that slept held logs which it had to evict.
+TEST(MemoryBudget, IsNotExhaustedByWhatCanBeEvicted) {
+  MemoryBudget budget(100, 2);
+  budget.report(0, {.evictable = 0, .fixed = 90});
+  budget.report(1, {.evictable = 90, .fixed = 10});
+  EXPECT_FALSE(budget.exhausted());
+  EXPECT_EQ(budget.to_evict(1), 90U);
 }
 
 TEST(MemoryBudget, EachShardEvictsItsPartOfTheExcess) {
   MemoryBudget budget(100, 3);
-  budget.report(0, {.logs = 90, .other = 0});
-  budget.report(1, {.logs = 30, .other = 0});
-  budget.report(2, {.logs = 0, .other = 20});
+  budget.report(0, {.evictable = 90, .fixed = 0});
+  budget.report(1, {.evictable = 30, .fixed = 0});
+  budget.report(2, {.evictable = 0, .fixed = 20});
   EXPECT_EQ(budget.to_evict(0), 30U);
   EXPECT_EQ(budget.to_evict(1), 10U);
   EXPECT_EQ(budget.to_evict(2), 0U);
@@ -36,9 +45,9 @@ TEST(MemoryBudget, EachShardEvictsItsPartOfTheExcess) {
 
 TEST(MemoryBudget, AsksForNoMoreThanThereIs) {
   MemoryBudget budget(100, 1);
-  budget.report(0, {.logs = 30, .other = 500});
+  budget.report(0, {.evictable = 30, .fixed = 500});
   EXPECT_EQ(budget.to_evict(0), 30U);
-  budget.report(0, {.logs = 0, .other = 500});
+  budget.report(0, {.evictable = 0, .fixed = 500});
   EXPECT_EQ(budget.to_evict(0), 0U);
   EXPECT_TRUE(budget.exhausted());
 }
