@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <thread>
@@ -42,7 +43,6 @@ struct Row {
   double waiting = 0;       // threads of both that were ready and had no core, on average
   double growth = 0;        // bytes of resident memory, from connected to published
   double growth_after = 0;  // … to the end
-  double evicted = 0;
   Caught caught;
 };
 
@@ -92,9 +92,7 @@ Result<Row> run(const Arguments& arguments, std::size_t stalled) {
   }
   row.published = load.published();
   row.growth = static_cast<double>(process->resident_bytes()) - resident;
-  row.evicted =
-      read_metric(process->port(), "trunkline_replay_evicted_publications_total").value_or(0);
-  const auto caught = load.release(static_cast<std::uint64_t>(row.evicted), kCatchingUp);
+  const auto caught = load.release(kCatchingUp);
   if (!caught.has_value()) {
     return std::unexpected(caught.error());
   }
@@ -118,13 +116,15 @@ void print(const Arguments& arguments, const Row& row, const Row& baseline) {
   const double ratio50 = row.p50_us / baseline.p50_us;
   const double ratio99 = row.p99_us / baseline.p99_us;
   const double bound = bound_of(arguments, row);
+  const double per_stalled =
+      (row.growth - baseline.growth) / static_cast<double>(std::max<std::size_t>(row.stalled, 1));
   if (!arguments.json) {
     fmt::print(
         "{:>7} {:>7} {:>7} {:>7} {:>9.0f} {:>9.0f} {:>6.2f} {:>6.2f} {:>6.2f} {:>6.2f} {:>9.0f} "
-        "{:>9.0f} {:>9.0f} {:>8} {:>6} {:>7} {:>8.2f}\n",
+        "{:>9.0f} {:>9.0f} {:>8.0f} {:>8} {:>6} {:>7} {:>8.2f}\n",
         arguments.healthy, row.stalled, row.published, row.blocked, row.p50_us, row.p99_us, ratio50,
         ratio99, row.server_cpu, row.waiting, row.growth / 1024, row.growth_after / 1024,
-        bound / 1024, row.caught.complete, row.caught.told, row.caught.lost_max,
+        bound / 1024, per_stalled, row.caught.complete, row.caught.told, row.caught.lost_max,
         row.caught.seconds);
   } else {
     const nlohmann::json line = {{"bench", "slow"},
@@ -133,7 +133,6 @@ void print(const Arguments& arguments, const Row& row, const Row& baseline) {
                                  {"rate_per_s", arguments.rate},
                                  {"message_bytes", arguments.bytes},
                                  {"published", row.published},
-                                 {"evicted", row.evicted},
                                  {"blocked", row.blocked},
                                  {"latency_us_p50", row.p50_us},
                                  {"latency_us_p99", row.p99_us},
@@ -144,6 +143,7 @@ void print(const Arguments& arguments, const Row& row, const Row& baseline) {
                                  {"growth_bytes", row.growth},
                                  {"growth_bytes_after_release", row.growth_after},
                                  {"bound_bytes", bound},
+                                 {"bytes_per_stalled", per_stalled},
                                  {"complete", row.caught.complete},
                                  {"told", row.caught.told},
                                  {"lost_publications_max", row.caught.lost_max},
@@ -195,10 +195,12 @@ int main(int argc, char** argv) {
   }
   if (!arguments.json) {
     fmt::print(
-        "{:>7} {:>7} {:>7} {:>7} {:>9} {:>9} {:>6} {:>6} {:>6} {:>6} {:>9} {:>9} {:>9} {:>8} {:>6} "
+        "{:>7} {:>7} {:>7} {:>7} {:>9} {:>9} {:>6} {:>6} {:>6} {:>6} {:>9} {:>9} {:>9} {:>8} {:>8} "
+        "{:>6} "
         "{:>7} {:>8}\n",
         "healthy", "stalled", "msgs", "blocked", "p50 us", "p99 us", "r p50", "r p99", "server",
-        "wait", "grow KiB", "after KiB", "bound KiB", "complete", "told", "lost", "read s");
+        "wait", "grow KiB", "after KiB", "bound KiB", "B/stall", "complete", "told", "lost",
+        "read s");
     std::fflush(stdout);
   }
   bool good = true;

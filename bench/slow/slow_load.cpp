@@ -81,9 +81,8 @@ Result<Histogram> SlowLoad::run(std::chrono::duration<double> time) {
   return done.has_value() ? Result<Histogram>(latency_) : std::unexpected(done.error());
 }
 
-Result<Caught> SlowLoad::release(std::uint64_t evicted, std::chrono::seconds timeout) {
+Result<Caught> SlowLoad::release(std::chrono::seconds timeout) {
   const auto began = Clock::now();
-  evicted_ = evicted;
   for (std::size_t who = options_.healthy; who < subscribers_.size(); ++who) {
     clients_.listen(who, true);
   }
@@ -129,10 +128,6 @@ void SlowLoad::on_unsubscribed(std::size_t who, std::string_view line) {
     broken(who, line);
     return;
   }
-  if (subscriber.next > evicted_) {
-    broken(who, fmt::format("was told of a loss, though the log holds {}", subscriber.next));
-    return;
-  }
   subscriber.told = true;
   subscriber.resubscribing = true;
   clients_.send(who, recover_frame(kChannel, epoch_, subscriber.next - 1));
@@ -141,9 +136,12 @@ void SlowLoad::on_unsubscribed(std::size_t who, std::string_view line) {
 void SlowLoad::on_resubscribed(std::size_t who, std::string_view line) {
   Subscriber& subscriber = subscribers_[who];
   subscriber.resubscribing = false;
+  if (line.find(R"("recovered":true)") != std::string_view::npos) {
+    broken(who, fmt::format("was told of a loss, though the log holds {}", subscriber.next));
+    return;
+  }
   const auto offset = number_behind(line, R"("offset":)");
-  if (!offset.has_value() || line.find(R"("recovered":true)") != std::string_view::npos ||
-      *offset != published_) {
+  if (!offset.has_value() || *offset != published_) {
     broken(who, line);
     return;
   }

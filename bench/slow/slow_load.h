@@ -43,9 +43,9 @@ class SlowLoad final : private ClientOwner {
   // Publishes for so long and waits until every healthy subscriber has everything. A latency is
   // from the time at which the publication was due to its receipt.
   [[nodiscard]] Result<Histogram> run(std::chrono::duration<double> time);
-  // The stalled read on; `evicted` publications are no longer in the log. Errors: kProtocolError
-  // when one lost something without being told, or was told although the log held it; kTimeout.
-  [[nodiscard]] Result<Caught> release(std::uint64_t evicted, std::chrono::seconds timeout);
+  // The stalled read on. Errors: kProtocolError when one lost something without being told, or was
+  // told although the log can take it on from where it stands; kTimeout.
+  [[nodiscard]] Result<Caught> release(std::chrono::seconds timeout);
 
   [[nodiscard]] std::uint64_t published() const { return published_; }
 
@@ -81,7 +81,6 @@ class SlowLoad final : private ClientOwner {
   std::atomic<bool> publishing_ = false;
   std::uint64_t healthy_deliveries_ = 0;
   std::size_t caught_up_ = 0;  // of the stalled
-  std::uint64_t evicted_ = 0;
   std::uint64_t lost_max_ = 0;
   Histogram latency_;
   std::string defect_;
