@@ -44,8 +44,7 @@ EchoLoad::~EchoLoad() {
 Result<void> EchoLoad::greet(int fd) const {
   const std::string hello = ws::make_masked_frame(ws::Opcode::kText, exchange_.hello, kKey);
   std::array<char, 4096> reply;
-  if (::send(fd, hello.data(), hello.size(), MSG_NOSIGNAL) < 0 ||
-      ::recv(fd, reply.data(), reply.size(), 0) <= 0) {
+  if (!send_all(fd, hello).has_value() || receive(fd, reply) <= 0) {
     return fail(ErrorCode::kSystem, "no reply to the first request");
   }
   return {};

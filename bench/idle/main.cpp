@@ -10,7 +10,6 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -122,10 +121,8 @@ Result<void> publish_one(std::uint16_t port, std::uint64_t number, std::size_t b
   const int fd = publisher->front().fd;
   std::string frame;
   append_publish(frame, Generator::kChannel, number, now_ns(), bytes);
-  const bool sent =
-      ::send(fd, frame.data(), frame.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(frame.size());
   std::array<char, 4096> reply;
-  const bool answered = sent && ::recv(fd, reply.data(), reply.size(), 0) > 0;
+  const bool answered = send_all(fd, frame).has_value() && receive(fd, reply) > 0;
   ::close(fd);
   return answered ? Result<void>{}
                   : trunkline::fail(trunkline::ErrorCode::kSystem, "the server took nothing");

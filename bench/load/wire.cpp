@@ -75,7 +75,7 @@ Result<int> connect_socket(const Endpoint& endpoint, int flags) {
   address.sin_port = htons(endpoint.port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   if (::connect(*fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
-      errno != EINPROGRESS) {
+      errno != EINPROGRESS && errno != EINTR) {  // interrupted, it goes on by itself
     const auto why = failed("connect");
     ::close(*fd);
     return std::unexpected(why.error());
@@ -83,22 +83,16 @@ Result<int> connect_socket(const Endpoint& endpoint, int flags) {
   return fd;
 }
 
-Result<void> send_all(int fd, std::string_view bytes) {
-  if (::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size())) {
-    return failed("send");
-  }
-  return {};
-}
-
 // Reads until what came contains `wanted` and stops at `end`, so that nothing of it is left.
 Result<std::string> wait_for(int fd, std::string_view wanted, std::string_view end) {
   std::string received;
   std::array<char, 4096> piece;
   while (received.find(wanted) == std::string::npos || !received.ends_with(end)) {
-    const ssize_t got = ::recv(fd, piece.data(), piece.size(), 0);
+    const ssize_t got = receive(fd, piece);
     if (got <= 0) {
       return fail(ErrorCode::kProtocolError,
-                  fmt::format("'{}' did not come, but: {}", wanted, received));
+                  fmt::format("'{}' did not come, but: {}; {}", wanted, received,
+                              got == 0 ? "closed" : std::strerror(errno)));
     }
     received.append(piece.data(), static_cast<std::size_t>(got));
   }
@@ -114,8 +108,11 @@ Result<void> greet(const std::vector<int>& group, std::uint16_t port) {
   }
   for (const int fd : group) {
     const auto answer = wait_for(fd, "HTTP/1.1", "\r\n\r\n");
-    if (!answer.has_value() || !is_upgraded(*answer)) {
-      return fail(ErrorCode::kHandshakeRefused, "no WebSocket");
+    if (!answer.has_value()) {
+      return std::unexpected(answer.error());
+    }
+    if (!is_upgraded(*answer)) {
+      return fail(ErrorCode::kHandshakeRefused, *answer);
     }
   }
   return {};
@@ -167,6 +164,25 @@ Result<int> open_socket(const Endpoint& endpoint) {
 
 Result<int> begin_socket(const Endpoint& endpoint) {
   return connect_socket(endpoint, SOCK_NONBLOCK);
+}
+
+ssize_t receive(int fd, std::span<char> out) {
+  ssize_t got = 0;
+  do {
+    got = ::recv(fd, out.data(), out.size(), 0);
+  } while (got < 0 && errno == EINTR);
+  return got;
+}
+
+Result<void> send_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno != EINTR) {
+      return failed("send");
+    }
+    bytes.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(sent, 0)));
+  }
+  return {};
 }
 
 std::string upgrade_request(std::uint16_t port) {
@@ -268,7 +284,7 @@ Result<void> publish_all(std::uint16_t port, std::string_view frames, std::size_
   std::string received;
   std::array<char, 65536> piece;
   while (done.has_value() && count > 0) {
-    const ssize_t got = ::recv(fd, piece.data(), piece.size(), 0);
+    const ssize_t got = receive(fd, piece);
     received.append(piece.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
     std::size_t at = 0;
     for (std::size_t next = 0; (next = received.find(kReply, at)) != std::string::npos; --count) {
@@ -328,7 +344,7 @@ std::optional<double> read_metric(std::uint16_t port, std::string_view name) {
   std::array<char, 16384> piece;
   if (send_all(*fd, "GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")) {
     for (ssize_t got = 1; got > 0;) {
-      got = ::recv(*fd, piece.data(), piece.size(), 0);
+      got = receive(*fd, piece);
       answer.append(piece.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
     }
   }

@@ -5,6 +5,8 @@
 
 #include <trunkline/error.h>
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -29,6 +31,11 @@ struct Endpoint {
 [[nodiscard]] Result<int> open_socket(const Endpoint& endpoint);
 // The same, but its connection is still under way: writable when it is there.
 [[nodiscard]] Result<int> begin_socket(const Endpoint& endpoint);
+
+// As recv() and send() do, but not interrupted: an io_uring that this thread has given up
+// interrupts whatever waits when the kernel tidies up behind it.
+ssize_t receive(int fd, std::span<char> out);
+[[nodiscard]] Result<void> send_all(int fd, std::string_view bytes);
 
 [[nodiscard]] std::string upgrade_request(std::uint16_t port);
 // Whether these bytes are the whole answer that accepts upgrade_request().
