@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ws/frame_reader.h"
 
+#include "ws/reader_script.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,87 +12,7 @@
 namespace trunkline::ws {
 namespace {
 
-// A script of bytes and what must come of it. Each is fed whole, byte by byte, and cut in two at
-// every place: it must make no difference.
-class FrameReaderTest : public ::testing::Test {
- protected:
-  struct Recorder final : MessageHandler {
-    bool on_text(std::span<char> message) override { return note("text", message); }
-
-    bool on_binary(std::span<char> message) override { return note("binary", message); }
-
-    bool on_ping(std::string_view payload) override { return note("ping", payload); }
-
-    bool on_pong(std::string_view payload) override { return note("pong", payload); }
-
-    bool on_close(CloseCode code, std::string_view reason) override {
-      return note("close " + std::to_string(code), reason);
-    }
-
-    template <class Bytes>
-    bool note(const std::string& kind, const Bytes& bytes) {
-      events += kind + ":" + std::string(bytes.begin(), bytes.end()) + ";";
-      return go_on;
-    }
-
-    std::string events;
-    bool go_on = true;
-  };
-
-  // One read, from a buffer of its own with the padding that the contract asks for.
-  static Result<void> read(FrameReader& reader, MessageHandler& handler, std::string bytes) {
-    const std::size_t size = bytes.size();
-    bytes.append(kMessagePadding, '\xAA');
-    return reader.read({bytes.data(), size}, handler);
-  }
-
-  static std::string feed(const std::string& bytes, const std::vector<std::size_t>& cuts, Role role,
-                          std::size_t limit) {
-    FrameReader reader(role, {.message_bytes_max = limit});
-    Recorder recorder;
-    std::size_t at = 0;
-    for (const std::size_t cut : cuts) {
-      const auto result = read(reader, recorder, bytes.substr(at, cut - at));
-      at = cut;
-      if (!result.has_value()) {
-        return recorder.events + "error " + std::to_string(close_code(result.error().code));
-      }
-    }
-    return recorder.events;
-  }
-
-  void expect(const std::string& bytes, const std::string& events, Role role = Role::kServer,
-              std::size_t limit = 1 << 20) {
-    EXPECT_EQ(feed(bytes, {bytes.size()}, role, limit), events) << "whole";
-    std::vector<std::size_t> each;
-    for (std::size_t i = 1; i <= bytes.size(); ++i) {
-      each.push_back(i);
-      EXPECT_EQ(feed(bytes, {i, bytes.size()}, role, limit), events) << "cut at " << i;
-    }
-    EXPECT_EQ(feed(bytes, each, role, limit), events) << "byte by byte";
-  }
-
-  static std::string frame(unsigned first, std::string_view payload, bool masked = true) {
-    std::string bytes(1, static_cast<char>(first));
-    const unsigned mask = masked ? 0x80U : 0U;
-    if (payload.size() < 126) {
-      bytes += static_cast<char>(mask | payload.size());
-    } else {
-      bytes += static_cast<char>(mask | 126U);
-      bytes += static_cast<char>(payload.size() >> 8U);
-      bytes += static_cast<char>(payload.size() & 0xFFU);
-    }
-    std::string body(payload);
-    if (masked) {
-      const MaskingKey key = {0x11, 0x22, 0x33, 0x44};
-      bytes += "\x11\x22\x33\x44";
-      apply_mask({body.data(), body.size()}, key);
-    }
-    return bytes + body;
-  }
-
-  static constexpr unsigned kFin = 0x80;
-};
+class FrameReaderTest : public ReaderScript {};
 
 TEST_F(FrameReaderTest, ReadsTextAndBinary) {
   expect(frame(kFin | 1, "hello") + frame(kFin | 2, "\x01\x02"), "text:hello;binary:\x01\x02;");
