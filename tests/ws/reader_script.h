@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 namespace trunkline::ws {
@@ -131,9 +132,60 @@ class ReaderScript : public ::testing::Test {
   static std::size_t short_header(Role reader) { return reader == Role::kServer ? 6 : 2; }
 };
 
-// Text of the parameters that both roles instantiate a suite with.
+// A suite that is run for both roles of the reader.
+class RoleScript : public ReaderScript, public ::testing::WithParamInterface<Role> {
+ protected:
+  static std::string to_reader(unsigned first, std::string_view payload) {
+    return frame_to(GetParam(), first, payload);
+  }
+
+  void expect_events(const std::string& bytes, const std::string& events,
+                     std::size_t limit = 1 << 20) {
+    expect(bytes, events, GetParam(), limit);
+  }
+};
+
+// The same with something else besides.
+template <class Detail>
+class RoleScriptWith : public ReaderScript,
+                       public ::testing::WithParamInterface<std::tuple<Role, Detail>> {
+ protected:
+  static Role role() {
+    return std::get<0>(::testing::WithParamInterface<std::tuple<Role, Detail>>::GetParam());
+  }
+
+  static const Detail& detail() {
+    return std::get<1>(::testing::WithParamInterface<std::tuple<Role, Detail>>::GetParam());
+  }
+
+  static std::string to_reader(unsigned first, std::string_view payload) {
+    return frame_to(role(), first, payload);
+  }
+
+  void expect_events(const std::string& bytes, const std::string& events,
+                     std::size_t limit = 1 << 20) {
+    expect(bytes, events, role(), limit);
+  }
+};
+
+inline auto both_roles() {
+  return ::testing::Values(Role::kServer, Role::kClient);
+}
+
 inline std::string role_name(const ::testing::TestParamInfo<Role>& info) {
   return info.param == Role::kServer ? "Server" : "Client";
+}
+
+// For details that have a `name`: "SurrogatePairToServer".
+template <class Detail>
+std::string detail_name(const ::testing::TestParamInfo<std::tuple<Role, Detail>>& info) {
+  return std::string(std::get<1>(info.param).name) +
+         (std::get<0>(info.param) == Role::kServer ? "ToServer" : "ToClient");
+}
+
+// Two bytes of a Close frame's payload.
+inline std::string code_bytes(unsigned code) {
+  return {static_cast<char>(code >> 8U), static_cast<char>(code & 0xFFU)};
 }
 
 }  // namespace trunkline::ws
