@@ -62,7 +62,8 @@ RuntimeOptions Runtime::prepared(RuntimeOptions options) {
 Runtime::Runtime(RuntimeOptions options, const session::Authenticator& authenticator)
     : options_(prepared(std::move(options))), give_back_([this](const Place& place) {
         post(kDoorShard, [this, place](Shard& /*shard*/) { door_->leave(place); });
-      }) {
+      }),
+      drained_(options_.shards) {
   for (unsigned i = 0; i < options_.shards; ++i) {
     shards_.push_back(
         std::make_unique<Shard>(i, mailboxes_, options_.shard, authenticator, fresh_seed()));
@@ -144,7 +145,14 @@ void Runtime::stop(Duration deadline) {
     }
   });
   for (hub::ShardId shard = 0; shard < shards(); ++shard) {
-    post(shard, [deadline](Shard& owner) { owner.drain(deadline); });
+    post(shard, [this, deadline](Shard& owner) {
+      owner.drain(deadline, [this] { drained_.count_down(); });
+    });
+  }
+  // A shard without connections may still be asked by those of others.
+  drained_.wait();
+  for (hub::ShardId shard = 0; shard < shards(); ++shard) {
+    post(shard, [](Shard& owner) { owner.finish(); });
   }
   for (const auto& shard : shards_) {
     shard->join();

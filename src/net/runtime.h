@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <latch>
 #include <memory>
 #include <string>
 #include <vector>
@@ -74,6 +75,7 @@ class Runtime {
   const Ticket::GiveBack give_back_;  // before the shards, whose connections use it to the last
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<Door> door_;  // lives on kDoorShard
+  std::latch drained_;          // by each shard
   std::uint16_t port_ = 0;
   bool started_ = false;
 };

@@ -78,7 +78,7 @@ void Shard::touch() {
 void Shard::run() {
   open_sender();
   wait_for_mail();
-  while (!draining_ || !connections_.empty()) {
+  while (!finishing_ || !connections_.empty()) {
     arm_wakeup();
     // With work left over the sockets are looked at, but not waited for.
     if (behind_.empty() && to_flush_.empty() && !hub_.has_work()) {
@@ -87,18 +87,27 @@ void Shard::run() {
     for (int events = 0; events < kEventsPerTurn && io_.poll_one() > 0; ++events) {
     }
     end_turn();
-    if (draining_ && environment_.now.monotonic >= drain_deadline_) {
-      for (const auto& [id, connection] : connections_) {
-        connection->drop();
-      }
-      io_.poll();
-      reap();
+    if (draining_) {
+      keep_draining();
     }
   }
   mailboxes_[self_]->close();
   // What is still in the mailbox is answered by being dropped; sessions are gone.
   take_mail();
   end_turn();
+}
+
+void Shard::keep_draining() {
+  if (environment_.now.monotonic >= drain_deadline_) {
+    for (const auto& [id, connection] : connections_) {
+      connection->drop();
+    }
+    io_.poll();
+    reap();
+  }
+  if (connections_.empty() && drained_) {
+    std::exchange(drained_, nullptr)();
+  }
 }
 
 void Shard::open_sender() {
@@ -163,7 +172,7 @@ void Shard::end_turn() {
 
 void Shard::arm_wakeup() {
   std::optional<TimePoint> next = timers_.next_wakeup();
-  if (draining_) {
+  if (draining_ && !connections_.empty()) {
     next = std::min(next.value_or(drain_deadline_), drain_deadline_);
   }
   if (next == wakeup_at_) {
@@ -297,15 +306,17 @@ bool Shard::answer_handshake(ConnectionId id, std::optional<Refusal> refused) {
   return there;
 }
 
-void Shard::drain(Duration deadline) {
-  if (draining_) {
-    return;
-  }
+void Shard::drain(Duration deadline, Drained drained) {
   draining_ = true;
+  drained_ = std::move(drained);
   drain_deadline_ = environment_.now.monotonic + deadline;
   for (const auto& [id, connection] : connections_) {
     connection->shut_down();
   }
+}
+
+void Shard::finish() {
+  finishing_ = true;
 }
 
 void Shard::reap() {

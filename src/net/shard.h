@@ -84,6 +84,8 @@ struct ShardStats {
 
 class Shard final : public hub::Mail {
  public:
+  using Drained = std::move_only_function<void()>;
+
   // `peers`: the mailboxes of all shards, this one's own among them. All references must outlive
   // the shard.
   Shard(hub::ShardId self, const std::vector<std::unique_ptr<Mailbox>>& mailboxes,
@@ -106,8 +108,11 @@ class Shard final : public hub::Mail {
   bool answer_handshake(ConnectionId id, std::optional<Refusal> refused);
   // For connections that come from now on; none: they are plain.
   void set_tls(std::shared_ptr<const TlsContext> context);
-  // Ends all connections (3001); the thread ends when they are gone or the deadline has passed.
-  void drain(Duration deadline);
+  // Ends all connections (3001), by force once the deadline has passed, and calls `drained` when
+  // they are gone. The shard goes on: connections of others may still ask it for something.
+  void drain(Duration deadline, Drained drained);
+  // Ends the thread when no connection is left. After drain().
+  void finish();
 
   [[nodiscard]] hub::HubShard& hub() { return hub_; }
 
@@ -132,6 +137,7 @@ class Shard final : public hub::Mail {
   friend class Connection;
 
   void run();
+  void keep_draining();
   void wait_for_mail();
   void take_mail();
   void end_turn();
@@ -189,7 +195,9 @@ class Shard final : public hub::Mail {
   ConnectionStats stats_;
   std::size_t outbox_bytes_ = 0;  // accounted
   bool draining_ = false;
+  bool finishing_ = false;
   TimePoint drain_deadline_;
+  Drained drained_;
   std::thread thread_;
 };
 
