@@ -60,7 +60,8 @@ RuntimeOptions Runtime::prepared(RuntimeOptions options) {
 }
 
 Runtime::Runtime(RuntimeOptions options, const session::Authenticator& authenticator)
-    : options_(prepared(std::move(options))), give_back_([this](const Place& place) {
+    : options_(prepared(std::move(options))),
+      give_back_([this](const Place& place) {
         post(kDoorShard, [this, place](Shard& /*shard*/) { door_->leave(place); });
       }),
       drained_(options_.shards) {
