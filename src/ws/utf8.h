@@ -6,10 +6,11 @@
 
 namespace trunkline::ws {
 
-// UTF-8 (RFC 3629) in pieces: fails at the first byte that cannot be part of a valid text.
+// UTF-8 (RFC 3629) in pieces: fails in the piece with the first byte that cannot be part of a valid
+// text. Long pieces go to simdjson, short ones and the ends of long ones byte by byte.
 class Utf8Checker {
  public:
-  // False at the first bad byte; nothing may follow then.
+  // False when there is a bad byte; nothing may follow then.
   [[nodiscard]] bool feed(std::string_view bytes);
 
   // Whether the text may end here.
@@ -20,6 +21,7 @@ class Utf8Checker {
  private:
   // Takes the first byte of a character of several bytes.
   bool begin_character(std::uint8_t lead);
+  bool feed_short(std::string_view bytes);
 
   std::uint8_t needed_ = 0;  // continuation bytes still to come
   std::uint8_t low_ = 0x80;  // what the next one may be

@@ -111,5 +111,26 @@ TEST(Utf8Checker, AgreesWithSimdjsonHoweverTheTextIsCut) {
   }
 }
 
+// Long pieces take another way than short ones: both must agree at every place and cut.
+TEST(Utf8Checker, AgreesWithItselfAboutLongPieces) {
+  for (const std::string& ending :
+       {std::string("\xC3\xA9"), encoded(0x20AC), encoded(0x1F600), std::string("\xED\xA0\x80"),
+        std::string("\x80"), std::string("\xF4\x90\x80\x80"), std::string("\xC3("),
+        std::string("\xE2\x82"), std::string("\xF0\x9F\x98"), std::string("\xA9\xA9\xA9\xA9\xA9"),
+        std::string("\xC0\xAF"), std::string("\xFF")}) {
+    for (std::size_t before = 0; before <= 70; ++before) {
+      const std::string text = std::string(before, 'x') + ending + std::string(70 - before, 'y');
+      const std::size_t good = good_bytes(text);  // by pieces of one byte
+      for (std::size_t cut = 0; cut <= text.size(); ++cut) {
+        Utf8Checker checker;
+        ASSERT_EQ(checker.feed(std::string_view(text).substr(0, cut)), cut <= good);
+        if (cut <= good) {
+          ASSERT_EQ(checker.feed(std::string_view(text).substr(cut)), good == text.size());
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace trunkline::ws
