@@ -7,7 +7,11 @@
 #include "ws/deflate.h"
 #include "ws/frame_reader.h"
 
+#include <simdjson.h>
+#include <zlib.h>
+
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -104,8 +108,86 @@ std::string framed(ws::Role reader, ws::Opcode opcode, std::string_view payload,
                                      : ws::make_frame(opcode, payload, rsv1);
 }
 
+// What zlib alone makes of one payload and the tail, with room for one byte at a time: slow and
+// obvious, where the reader is neither. Stops one byte beyond the limit.
+struct Reference {
+  std::string message;
+  bool good = false;  // DEFLATE data that ends with a block
+};
+
+Reference inflate_alone(std::string_view payload, std::size_t limit) {
+  const std::string data = std::string(payload) + std::string("\x00\x00\xFF\xFF", 4);
+  Reference reference{.message = {}, .good = payload.empty()};
+  z_stream stream{};
+  require(inflateInit2(&stream, -15) == Z_OK);
+  stream.next_in = reinterpret_cast<const Bytef*>(data.data());
+  stream.avail_in = static_cast<uInt>(data.size());
+  while (!reference.good && reference.message.size() <= limit) {
+    Bytef byte = 0;
+    stream.next_out = &byte;
+    stream.avail_out = 1;
+    const int status = inflate(&stream, Z_SYNC_FLUSH);
+    if (stream.avail_out == 0) {
+      reference.message += static_cast<char>(byte);
+    }
+    const bool ended = status == Z_STREAM_END;
+    if (ended) {
+      inflateResetKeep(&stream);
+    } else if (status != Z_OK) {
+      break;
+    }
+    // Behind a block with BFINAL the tail may be left out (zlib's Z_FINISH).
+    reference.good = stream.avail_in == 0 ? ended || (stream.data_type & 128) != 0
+                                          : ended && stream.avail_in == 4;
+  }
+  inflateEnd(&stream);
+  return reference;
+}
+
+// Whether text is wrong before its end: nothing that may follow its last character helps. The
+// endings are the lowest and highest behind each first byte of a character.
+bool has_bad_byte(std::string_view text) {
+  constexpr std::array<std::string_view, 6> kEndings = {"",         "\x80",         "\xA0\x80",
+                                                        "\x80\x80", "\x90\x80\x80", "\x80\x80\x80"};
+  return std::ranges::none_of(kEndings, [text](std::string_view ending) {
+    const std::string whole = std::string(text) + std::string(ending);
+    return simdjson::validate_utf8(whole.data(), whole.size());
+  });
+}
+
+// One payload as one message, against the reference: the same bytes, or the error that comes first.
+void compare_payload(const Choice& choice, std::string_view payload) {
+  using trunkline::ErrorCode;
+  const std::size_t limit = choice.bit(8) ? 64 : 600;
+  if (payload.size() > 2 * limit + 1024) {
+    return;
+  }
+  const bool text = choice.bit(15);
+  const Outcome outcome = read(choice.role(), {}, limit,
+                               framed(choice.role(), text ? ws::Opcode::kText : ws::Opcode::kBinary,
+                                      payload, ws::Rsv1::kSet),
+                               1U + (choice.second >> 1U) % 64U);
+  Reference reference = inflate_alone(payload, limit);
+  const std::string_view within = std::string_view(reference.message).substr(0, limit);
+  int error = 0;
+  if (text && has_bad_byte(within)) {
+    error = static_cast<int>(ErrorCode::kInvalidPayload);
+  } else if (reference.message.size() > limit) {
+    error = static_cast<int>(ErrorCode::kMessageTooBig);
+  } else if (!reference.good || (text && !simdjson::validate_utf8(within.data(), within.size()))) {
+    error = static_cast<int>(ErrorCode::kInvalidPayload);
+  }
+  EventRecorder expected(limit);
+  if (error == 0) {
+    const std::span<char> message(reference.message.data(), reference.message.size());
+    static_cast<void>(text ? expected.on_text(message) : expected.on_binary(message));
+  }
+  require(outcome.error == error && outcome.events == expected.events);
+}
+
 // A payload twice, once in fragments: the second may refer to the first.
 void read_payload(const Choice& choice, std::string_view payload) {
+  compare_payload(choice, payload);
   const ws::Opcode opcode = choice.bit(15) ? ws::Opcode::kText : ws::Opcode::kBinary;
   std::string start =
       framed(choice.role(), opcode, payload.substr(0, payload.size() / 2), ws::Rsv1::kSet);
