@@ -108,6 +108,8 @@ inline constexpr Option kOptions[] = {
      TRUNKLINE_SHOWS(outbox.high_water_bytes)},
     {"trunkline.outbox.write_deadline", Kind::kTime, "70000ms",
      TRUNKLINE_SHOWS(outbox.write_deadline)},
+    {"trunkline.outbox.unsent_bytes_max", Kind::kInteger, "70000",
+     TRUNKLINE_SHOWS(limits.unsent_bytes_max)},
     {"client.insecure", Kind::kBool, "true", TRUNKLINE_SHOWS(client.insecure)},
     {"client.allow_anonymous_connect_without_token", Kind::kBool, "true",
      TRUNKLINE_SHOWS(client.allow_anonymous_connect_without_token)},
