@@ -109,9 +109,9 @@ TEST_F(RuntimeTest, NoShardEndsWhileAnotherStillAnswers) {
 // Without the bound a socket on loopback takes 2.5 MiB that nobody reads.
 TEST_F(RuntimeTest, TheKernelHoldsLittleForAConnectionThatIsNotRead) {
   asio::ip::tcp::socket asking = connect();
-  asio::write(asking,
-              asio::buffer(std::string_view(
-                  "GET /held HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")));
+  asio::write(
+      asking,
+      asio::buffer(std::string_view("GET /held HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")));
   HeldRequest request = held.get_future().get();
   const hub::ShardId shard = request.shard->self();
   runtime->post(shard, [&request](Shard&) {

@@ -212,6 +212,7 @@ Shard::Shard(Schedule& schedule, Checker& checker, hub::ShardId self, hub::Shard
                    .timers = timers_,
                    .random = random_} {
   hub_.set_compressor(compressor_);
+  hub_.set_pacing(options.pacing);
 }
 
 Shard::~Shard() = default;
@@ -301,7 +302,7 @@ void Shard::turn() {
   for (auto& [to, message] : std::exchange(outgoing_, {})) {
     post_(self_, to, std::move(message));
   }
-  if (!tasks_.empty()) {
+  if (!tasks_.empty() || hub_.has_work()) {
     want_turn(0ms);
   }
   arm_wakeup();

@@ -114,6 +114,7 @@ struct ShardOptions {
   session::Options session;
   outbox::OutboxOptions outbox;
   replay::MemoryEngineOptions engine;
+  hub::Pacing pacing;
 };
 
 // Thread: the simulation's.

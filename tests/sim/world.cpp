@@ -80,6 +80,12 @@ void World::make_options() {
   options_.outbox.high_water_bytes = random.one_in(3) ? 1500 : 64UL * 1024;
   options_.outbox.write_deadline = random.one_in(2) ? 10s : 90s;
   options_.engine.total_bytes_max = random.one_in(3) ? 3000 + random.below(20'000) : 64UL << 20U;
+  if (random.one_in(2)) {
+    options_.pacing = {.wait_max = std::chrono::milliseconds(50 + random.below(2000)),
+                       .free_publications = 1 + random.below(6),
+                       .free_bytes = 200 + random.below(2000),
+                       .waiting_bytes_max = random.one_in(2) ? 500UL : 100'000UL};
+  }
   options_.session.channel.history_meta_ttl =
       std::chrono::seconds(random.one_in(2) ? 20 + random.below(30) : 400);
   const std::size_t few = 2 + random.below(4);
