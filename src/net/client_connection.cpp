@@ -137,7 +137,12 @@ void ClientConnection::begin_handshake() {
     const std::uint64_t bits = loop_.random().next();
     opening_->nonce.append(reinterpret_cast<const char*>(&bits), sizeof bits);
   }
-  out_ = ws::make_request(opening_->target.handshake, opening_->nonce);
+  Result<std::string> request = ws::make_request(opening_->target.handshake, opening_->nonce);
+  if (!request.has_value()) {
+    lost(ws::kCloseAbnormal, request.error().context);
+    return;
+  }
+  out_ = std::move(*request);
   write();
   if (state_ == State::kHandshake) {
     wait_readable();
