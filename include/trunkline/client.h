@@ -86,6 +86,25 @@ class ClientLoop {
   std::shared_ptr<net::ClientLoopCore> core_;
 };
 
+// TLS of wss:// URLs: version 1.2 or newer. The server's certificate must be trusted and have the
+// URL's host, name or address, among its subjectAltNames; if not, each attempt fails and on_error
+// says what is wrong. Files are in PEM, and read when the client is made; clients of one loop with
+// equal options share what was read as long as one of them lives.
+struct ClientTlsOptions {
+  // The CAs to trust. Empty: the system's store (or SSL_CERT_FILE and SSL_CERT_DIR of the
+  // environment).
+  std::string ca_file{};
+  // For servers that ask for a certificate of the client's: it, then those that lead to a root, and
+  // its key. Both or none.
+  std::string certificate_file{};
+  std::string key_file{};
+  // Takes any certificate: encrypted, but whoever is in between can read and change everything. For
+  // trying things out. Not together with ca_file.
+  bool insecure_no_verification = false;
+
+  friend bool operator==(const ClientTlsOptions&, const ClientTlsOptions&) = default;
+};
+
 // Every member has an initializer, so that naming only some of them gives no warning.
 struct ClientOptions {
   // ws://host[:port]/path[?query]; the port is 80 when it is left out. wss:// is not spoken yet.
