@@ -107,9 +107,16 @@ struct ClientTlsOptions {
 
 // Every member has an initializer, so that naming only some of them gives no warning.
 struct ClientOptions {
-  // ws://host[:port]/path[?query]; the port is 80 when it is left out. wss:// is not spoken yet.
-  // A URL that cannot be used disconnects at connect() with kBadOptions.
+  // ws:// or wss://host[:port]/path[?query]; without a port it is 80 or 443.
+  // A URL that cannot be used, and TLS options that cannot be (also any with ws://, which would
+  // leave what they protect unprotected), disconnect at connect() with kBadOptions.
   std::string url{};
+  ClientTlsOptions tls{};
+  // Offer the server permessage-deflate (RFC 7692). When it agrees, texts from 128 bytes on are
+  // sent compressed, and it may send compressed ones: less on the wire, more work on both sides,
+  // and up to 40 KiB a connection when the server compresses over messages. Secrets beside text of
+  // others' choice in one message can be guessed by its size (CRIME).
+  bool compression = false;
 
   // The connection token; empty: anonymous.
   std::string token{};
@@ -130,7 +137,7 @@ struct ClientOptions {
   std::chrono::milliseconds reconnect_delay_max{20'000};
 
   std::chrono::milliseconds command_timeout{5'000};
-  // Resolving, connecting and the WebSocket handshake together.
+  // Resolving, connecting and the handshakes (TLS and WebSocket) together.
   std::chrono::milliseconds connect_timeout{10'000};
   // The server pings at an interval that it tells; silence of that and so much more is a loss.
   std::chrono::milliseconds max_server_ping_delay{10'000};
@@ -139,7 +146,7 @@ struct ClientOptions {
   // ports; empty: the system chooses.
   std::string local_address{};
 
-  // A larger message of the server's is a loss of the connection.
+  // A larger message of the server's, inflated when it is compressed, is a loss of the connection.
   std::size_t message_bytes_max = 16UL * 1024 * 1024;
   // Commands that wait for their replies, and bytes that wait for the socket; beyond them a command
   // fails with kLimitExceeded.
