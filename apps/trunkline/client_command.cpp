@@ -20,14 +20,34 @@ volatile std::sig_atomic_t g_signal_came = 0;
 }  // namespace
 
 void ConnectionArguments::add_to(CLI::App& command) {
-  command.add_option("--url,-u", url, "Server, ws://host:port/connection/websocket")
+  command.add_option("--url,-u", url, "Server, ws:// or wss://host:port/connection/websocket")
       ->capture_default_str();
   command.add_option("--token,-t", token, "Connection token (JWT); none: anonymous")
       ->envname("TRUNKLINE_TOKEN");
+  CLI::Option* ca = command.add_option(
+      "--ca", tls.ca_file, "With wss: CAs to trust, a PEM file, instead of the system's store");
+  CLI::Option* certificate = command.add_option(
+      "--cert", tls.certificate_file,
+      "With wss: certificate for a server that asks for one, a PEM file; needs --key");
+  CLI::Option* key =
+      command.add_option("--key", tls.key_file, "With wss: private key of --cert, a PEM file");
+  certificate->needs(key);
+  key->needs(certificate);
+  command
+      .add_flag("--insecure", tls.insecure_no_verification,
+                "With wss: take any certificate of the server's, also an impostor's")
+      ->excludes(ca);
+  command.add_flag("--compress", compress,
+                   "Offer permessage-deflate: less on the wire, when the server agrees");
 }
 
 ClientOptions ConnectionArguments::client_options() const {
-  return {.url = url, .token = token, .name = "trunkline", .version = TRUNKLINE_VERSION};
+  return {.url = url,
+          .tls = tls,
+          .compression = compress,
+          .token = token,
+          .name = "trunkline",
+          .version = TRUNKLINE_VERSION};
 }
 
 void tell(std::string_view line) {

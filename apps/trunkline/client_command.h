@@ -17,6 +17,8 @@ namespace trunkline::app {
 struct ConnectionArguments {
   std::string url = "ws://127.0.0.1:8000/connection/websocket";
   std::string token;
+  ClientTlsOptions tls;
+  bool compress = false;
 
   void add_to(CLI::App& command);
   [[nodiscard]] ClientOptions client_options() const;

@@ -186,11 +186,12 @@ Result<void> send_all(int fd, std::string_view bytes) {
 }
 
 std::string upgrade_request(std::uint16_t port) {
-  return ws::make_request({.host = fmt::format("127.0.0.1:{}", port),
-                           .target = "/connection/websocket",
-                           .subprotocols = {},
-                           .origin = {}},
-                          kNonce);
+  // Without an error: nothing in it comes from outside.
+  return *ws::make_request({.host = fmt::format("127.0.0.1:{}", port),
+                            .target = "/connection/websocket",
+                            .subprotocols = {},
+                            .origin = {}},
+                           kNonce);
 }
 
 bool is_upgraded(std::string_view answer) {

@@ -86,11 +86,37 @@ class ClientLoop {
   std::shared_ptr<net::ClientLoopCore> core_;
 };
 
+// TLS of wss:// URLs: version 1.2 or newer. The server's certificate must be trusted and have the
+// URL's host, name or address, among its subjectAltNames; if not, each attempt fails and on_error
+// says what is wrong. Files are in PEM, and read when the client is made; clients of one loop with
+// equal options share what was read as long as one of them lives.
+struct ClientTlsOptions {
+  // The CAs to trust. Empty: the system's store (or SSL_CERT_FILE and SSL_CERT_DIR of the
+  // environment).
+  std::string ca_file{};
+  // For servers that ask for a certificate of the client's: it, then those that lead to a root, and
+  // its key. Both or none.
+  std::string certificate_file{};
+  std::string key_file{};
+  // Takes any certificate: encrypted, but whoever is in between can read and change everything. For
+  // trying things out. Not together with ca_file.
+  bool insecure_no_verification = false;
+
+  friend bool operator==(const ClientTlsOptions&, const ClientTlsOptions&) = default;
+};
+
 // Every member has an initializer, so that naming only some of them gives no warning.
 struct ClientOptions {
-  // ws://host[:port]/path[?query]; the port is 80 when it is left out. wss:// is not spoken yet.
-  // A URL that cannot be used disconnects at connect() with kBadOptions.
+  // ws:// or wss://host[:port]/path[?query]; without a port it is 80 or 443.
+  // A URL that cannot be used, and TLS options that cannot be (also any with ws://, which would
+  // leave what they protect unprotected), disconnect at connect() with kBadOptions.
   std::string url{};
+  ClientTlsOptions tls{};
+  // Offer the server permessage-deflate (RFC 7692). When it agrees, texts from 128 bytes on are
+  // sent compressed, and it may send compressed ones: less on the wire, more work on both sides,
+  // and up to 40 KiB a connection when the server compresses over messages. Secrets beside text of
+  // others' choice in one message can be guessed by its size (CRIME).
+  bool compression = false;
 
   // The connection token; empty: anonymous.
   std::string token{};
@@ -111,7 +137,7 @@ struct ClientOptions {
   std::chrono::milliseconds reconnect_delay_max{20'000};
 
   std::chrono::milliseconds command_timeout{5'000};
-  // Resolving, connecting and the WebSocket handshake together.
+  // Resolving, connecting and the handshakes (TLS and WebSocket) together.
   std::chrono::milliseconds connect_timeout{10'000};
   // The server pings at an interval that it tells; silence of that and so much more is a loss.
   std::chrono::milliseconds max_server_ping_delay{10'000};
@@ -120,7 +146,7 @@ struct ClientOptions {
   // ports; empty: the system chooses.
   std::string local_address{};
 
-  // A larger message of the server's is a loss of the connection.
+  // A larger message of the server's, inflated when it is compressed, is a loss of the connection.
   std::size_t message_bytes_max = 16UL * 1024 * 1024;
   // Commands that wait for their replies, and bytes that wait for the socket; beyond them a command
   // fails with kLimitExceeded.

@@ -121,6 +121,21 @@ void Feeds::deliver(const FeedEvent& event) {
   }
 }
 
+void Feeds::ask(const ProgressRequest& request) {
+  // Without a feed everybody has left, which the home is about to learn.
+  if (Feed* feed = find(request.channel)) {
+    feed->asked_ = request.through;
+    note_served(*feed);
+  }
+}
+
+void Feeds::note_served(Feed& feed) {
+  auto& hook = static_cast<ListHook<ServedFeed>&>(feed);
+  if (feed.is_served() && !hook.is_linked()) {
+    served_.push_back(feed);
+  }
+}
+
 void Feeds::mark_dirty(std::string_view channel) {
   Feed* feed = find(channel);
   if (feed == nullptr) {
@@ -161,6 +176,13 @@ void Feeds::trim() {
   }
 }
 
+void Feeds::report() {
+  while (Feed* feed = served_.pop_front()) {
+    const Offset asked = *std::exchange(feed->asked_, std::nullopt);
+    progress_(feed->channel(), std::max(feed->served_, asked));
+  }
+}
+
 void Feeds::tell_lost() {
   while (Subscription* subscription = lost_.pop_front()) {
     ++stats_.lost;
@@ -187,6 +209,7 @@ void Feeds::remove(Subscription& subscription) {
   if (subscription.wants_compressed_) {
     unwant_compressed(feed);
   }
+  note_served(feed);
   detach_(feed.channel(), std::move(subscription.client_));
   drop_if_unused(feed);
 }

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,10 +30,11 @@ struct FeedStats {
 };
 
 struct DirtyFeed;
+struct ServedFeed;
 
 // One channel on one shard. Its timer fires when the mirror's oldest publication has become too
 // old.
-class Feed final : public ListHook<DirtyFeed>, private Timer {
+class Feed final : public ListHook<DirtyFeed>, public ListHook<ServedFeed>, private Timer {
  public:
   Feed(std::string name, TimerWheel& timers) : channel_(std::move(name)), timers_(timers) {}
 
@@ -49,11 +51,18 @@ class Feed final : public ListHook<DirtyFeed>, private Timer {
   void on_timer(TimePoint now) override;
   void arm();
 
+  // Whether what the home asked for has come.
+  [[nodiscard]] bool is_served() const {
+    return asked_.has_value() && (served_ >= *asked_ || subscriptions_.empty());
+  }
+
   const std::string channel_;
   TimerWheel& timers_;
   std::string epoch_;
   replay::Window mirror_;                    // of a channel whose home is elsewhere
   const replay::Window* window_ = &mirror_;  // or the log's own
+  Offset served_;                            // up to which the fastest subscriber has taken all
+  std::optional<Offset> asked_;              // up to which the home wants that to be
   Offset trim_to_;                           // what the home has forgotten, applied after the turn
   Duration keep_{};                          // how long the home's log keeps a publication
   // The newest of the window compressed, under the same offsets, while somebody wants that.
@@ -69,8 +78,12 @@ class Feeds {
   // Called with a channel and client whenever a counted subscriber ends.
   using Detach = std::move_only_function<void(const std::string& channel, std::string client)>;
 
+  // Called with a channel and how far the fastest subscriber is, once for each ask().
+  using Progress = std::move_only_function<void(const std::string& channel, Offset served)>;
+
   // The timers must outlive the feeds.
-  Feeds(TimerWheel& timers, Detach detach) : timers_(timers), detach_(std::move(detach)) {}
+  Feeds(TimerWheel& timers, Detach detach, Progress progress)
+      : timers_(timers), detach_(std::move(detach)), progress_(std::move(progress)) {}
 
   Feeds(const Feeds&) = delete;
   Feeds& operator=(const Feeds&) = delete;
@@ -89,6 +102,8 @@ class Feeds {
   void install(std::string_view channel, const std::string& epoch, const Extension& window);
   void apply(const FeedUpdate& update);
   void deliver(const FeedEvent& event);
+  // The home waits until a subscriber here has taken everything up to `through`, or there is none.
+  void ask(const ProgressRequest& request);
   // The channel has news: its subscribers are told at the end of the turn.
   void mark_dirty(std::string_view channel);
 
@@ -98,6 +113,8 @@ class Feeds {
   void trim();
   // Tells the sinks of those who have lost their place.
   void tell_lost();
+  // Tells homes that asked.
+  void report();
 
   // Something is left for the steps above.
   [[nodiscard]] bool has_work() const {
@@ -116,6 +133,7 @@ class Feeds {
   void add(Feed& feed, Subscription& subscription);
   void remove(Subscription& subscription);
   void drop_if_unused(Feed& feed);
+  void note_served(Feed& feed);
   void want_compressed(Feed& feed);
   void unwant_compressed(Feed& feed);
   // Compresses what is new, once for all subscribers here.
@@ -124,9 +142,11 @@ class Feeds {
   TimerWheel& timers_;
   FrameCompressor* compressor_ = nullptr;
   Detach detach_;
+  Progress progress_;
   StringMap<std::unique_ptr<Feed>> feeds_;
   IntrusiveList<Feed, DirtyFeed> dirty_;
   IntrusiveList<Feed, DirtyFeed> announced_;
+  IntrusiveList<Feed, ServedFeed> served_;  // whose homes have an answer to expect
   IntrusiveList<Subscription, LostHook> lost_;
   FeedStats stats_;
 };

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hub/home.h"
-
 #include "core/assert.h"
 #include "core/probe.h"
 #include "hub/feeds.h"
 #include "hub/history.h"
-#include "hub/idempotency.h"
+#include "hub/home_channel.h"
 
 #include <algorithm>
 #include <set>
@@ -14,12 +12,6 @@
 namespace trunkline::hub {
 
 namespace {
-
-// Subscribers of one channel on one shard.
-struct Interest {
-  ShardId shard = 0;
-  std::size_t subscribers = 0;
-};
 
 class Encoder final : public replay::FrameEncoder {
  public:
@@ -36,35 +28,11 @@ class Encoder final : public replay::FrameEncoder {
 
 }  // namespace
 
-struct Home::Channel final : ListHook<Home::Dirty>, ListHook<Home::Keyed> {
-  explicit Channel(std::string channel_name) : name(std::move(channel_name)) {}
-
-  std::string name;
-  ChannelSettings settings;
-  const replay::Log* log = nullptr;
-  Offset announced;  // what the other shards know
-  std::size_t subscribers = 0;
-  std::vector<Interest> shards;
-  StringMap<ClientInfo> members;  // with presence or join_leave only
-  std::string joining;            // the member whose attach is being answered here: not told yet
-  std::unique_ptr<RecentKeys> keys;
-};
-
-Home::Home(ShardId self, replay::Engine& engine, const Codec& codec, Mail& mail, Feeds& feeds)
-    : self_(self), engine_(engine), codec_(codec), mail_(mail), feeds_(feeds) {}
+Home::Home(ShardId self, replay::Engine& engine, const Codec& codec, Mail& mail, Feeds& feeds,
+           TimerWheel& timers)
+    : self_(self), engine_(engine), codec_(codec), mail_(mail), feeds_(feeds), timers_(timers) {}
 
 Home::~Home() = default;
-
-template <class T>
-void Home::answer(ShardId origin, Done<T> done, Result<T> result) {
-  if (origin == self_) {
-    done(std::move(result));
-    return;
-  }
-  mail_.post(origin, Answer{[done = std::move(done), result = std::move(result)]() mutable {
-               done(std::move(result));
-             }});
-}
 
 Home::Channel* Home::find(std::string_view name) {
   const auto found = channels_.find(name);
@@ -87,7 +55,8 @@ Home::Channel& Home::open(const std::string& name, const ChannelSettings& settin
 
 void Home::close_if_unused(Channel& channel, TimePoint now) {
   // One that published in this turn is looked at again when the turn ends.
-  if (channel.subscribers > 0 || static_cast<ListHook<Dirty>&>(channel).is_linked()) {
+  if (channel.subscribers > 0 || channel.waiting ||
+      static_cast<ListHook<Dirty>&>(channel).is_linked()) {
     return;
   }
   if (channel.keys) {
@@ -105,6 +74,15 @@ void Home::close_if_unused(Channel& channel, TimePoint now) {
 
 void Home::publish(PublishRequest request, TimePoint now) {
   Channel& channel = open(request.channel, request.settings);
+  // Behind others that wait it waits as well, so as not to overtake.
+  if (channel.waiting || outruns(channel, request)) {
+    wait(channel, std::move(request), now);
+  } else {
+    publish_now(channel, std::move(request), now);
+  }
+}
+
+void Home::publish_now(Channel& channel, PublishRequest request, TimePoint now) {
   if (!request.idempotency_key.empty()) {
     if (!channel.keys) {
       channel.keys = std::make_unique<RecentKeys>();
@@ -192,6 +170,9 @@ void Home::announce(Channel& channel) {
     mail_.post(interest.shard, FeedUpdate{channel.name, news});
   }
   channel.announced = channel.log->head();
+  if (channel.waiting || is_far_ahead(channel)) {
+    ask_progress(channel);
+  }
 }
 
 void Home::announce() {
@@ -226,7 +207,9 @@ void Home::attach(AttachRequest request, TimePoint now) {
   auto interest = std::ranges::find(channel.shards, request.origin, &Interest::shard);
   const bool first_there = interest == channel.shards.end();
   if (first_there) {
-    channel.shards.push_back(Interest{request.origin, 0});
+    const Offset head = channel.log->head();
+    channel.shards.push_back(Interest{request.origin, 0, head, head});
+    channel.standing_still = false;
     interest = channel.shards.end() - 1;
   }
   ++interest->subscribers;
@@ -276,7 +259,13 @@ void Home::detach(DetachNotice notice, TimePoint now) {
     }
     channel->members.erase(member);
   }
-  close_if_unused(*channel, now);
+  // Perhaps the fastest has left. Whoever gets an answer may act on it, so the channel is looked up
+  // again.
+  release(notice.channel, now);
+  channel = find(notice.channel);
+  if (channel != nullptr) {
+    close_if_unused(*channel, now);
+  }
 }
 
 void Home::event(Channel& channel, EventKind kind, std::string frame) {

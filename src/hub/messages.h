@@ -104,6 +104,13 @@ struct DetachNotice {
   ShardId origin = 0;
 };
 
+// One subscriber at least has taken everything up to `served`. Answers ProgressRequest.
+struct ProgressNotice {
+  std::string channel;
+  Offset served;
+  ShardId origin = 0;
+};
+
 struct HistoryRequest {
   std::string channel;
   ChannelSettings settings;
@@ -145,6 +152,12 @@ struct FeedUpdate {
   std::shared_ptr<const Extension> extension;
 };
 
+// Asks a shard with subscribers to say when one of them has taken everything up to `through`.
+struct ProgressRequest {
+  std::string channel;
+  Offset through;
+};
+
 // Something that is not in the log, to each shard with subscribers.
 struct FeedEvent {
   std::string channel;
@@ -165,9 +178,10 @@ struct Answer {
   std::move_only_function<void()> run;
 };
 
-using Message = std::variant<PublishRequest, AttachRequest, DetachNotice, HistoryRequest,
-                             HistoryRemoveRequest, PresenceRequest, PresenceStatsRequest,
-                             ChannelsRequest, FeedUpdate, FeedEvent, AttachAnswer, Answer>;
+using Message =
+    std::variant<PublishRequest, AttachRequest, DetachNotice, HistoryRequest, HistoryRemoveRequest,
+                 PresenceRequest, PresenceStatsRequest, ChannelsRequest, ProgressNotice, FeedUpdate,
+                 ProgressRequest, FeedEvent, AttachAnswer, Answer>;
 
 // The only door between shards. Messages between any two shards arrive in order, never inside the
 // call. Thread: the sending shard.

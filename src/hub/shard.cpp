@@ -14,11 +14,15 @@ HubShard::HubShard(ShardId self, ShardId shards, replay::Engine& engine, const C
       shards_(shards),
       engine_(engine),
       mail_(mail),
-      feeds_(timers,
-             [this](const std::string& channel, std::string client) {
-               to_home(DetachNotice{channel, std::move(client), self_}, now_);
-             }),
-      home_(self, engine, codec, mail, feeds_) {
+      feeds_(
+          timers,
+          [this](const std::string& channel, std::string client) {
+            to_home(DetachNotice{channel, std::move(client), self_}, now_);
+          },
+          [this](const std::string& channel, Offset served) {
+            to_home(ProgressNotice{channel, served, self_}, now_);
+          }),
+      home_(self, engine, codec, mail, feeds_, timers) {
   TRUNKLINE_ASSERT(self < shards);
 }
 
@@ -139,6 +143,10 @@ void HubShard::dispatch(Message message, TimePoint now) {
 
     void operator()(ChannelsRequest& request) const { hub.home_.channels(std::move(request)); }
 
+    void operator()(ProgressNotice& notice) const { hub.home_.progress(notice, now); }
+
+    void operator()(ProgressRequest& request) const { hub.feeds_.ask(request); }
+
     void operator()(FeedUpdate& update) const { hub.feeds_.apply(update); }
 
     void operator()(FeedEvent& event) const { hub.feeds_.deliver(event); }
@@ -166,6 +174,7 @@ void HubShard::settle(TimePoint now) {
   feeds_.trim();
   home_.trim(now);
   feeds_.tell_lost();
+  feeds_.report();
 }
 
 HubStats HubShard::stats() const {

@@ -77,6 +77,9 @@ class HubShard {
   void announce();
   void settle(TimePoint now);
 
+  // Before the first publication.
+  void set_pacing(const Pacing& pacing) { home_.set_pacing(pacing); }
+
   // Before the first subscription; must outlive the hub. Without one nobody gets compressed frames.
   void set_compressor(FrameCompressor& compressor) { feeds_.set_compressor(&compressor); }
 
@@ -87,6 +90,8 @@ class HubShard {
   [[nodiscard]] HubStats stats() const;
 
   // Now, on this shard.
+  [[nodiscard]] std::uint64_t waiting_bytes() const { return home_.stats().waiting_bytes; }
+
   [[nodiscard]] std::uint64_t subscriptions() const { return feeds_.stats().subscriptions; }
 
  private:

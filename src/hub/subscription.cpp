@@ -21,8 +21,18 @@ Subscription::~Subscription() {
 void Subscription::resume_at(Offset next) {
   next_ = next;
   live_ = true;
+  note_served();
   if (next_ <= window().head()) {
     sink_.on_ready(*this);
+  }
+}
+
+void Subscription::note_served() {
+  if (next_ > feed_.served_.next()) {
+    feed_.served_ = Offset{next_.value - 1};
+    if (feed_.asked_.has_value()) {
+      feeds_.note_served(feed_);
+    }
   }
 }
 
@@ -81,6 +91,7 @@ outbox::Source::Taken Subscription::taken(std::size_t bytes) {
   feeds_.stats_.deliveries += settled.next.value - next_.value;
   feeds_.stats_.delivered_bytes += bytes + settled.remainder.size();
   next_ = TRUNKLINE_MUTANT("cursor-stays-after-write") ? next_ : settled.next;
+  note_served();
   return {.rest = settled.remainder, .more = next_ <= window().head()};
 }
 
@@ -90,6 +101,7 @@ std::string_view Subscription::read() {
   }
   const std::string_view body = window().body(next_);
   next_ = next_.next();
+  note_served();
   ++feeds_.stats_.deliveries;
   feeds_.stats_.delivered_bytes += body.size();
   return body;

@@ -86,6 +86,7 @@ class Subscription final : public outbox::Source, public ListHook<LostHook> {
   friend class Feeds;
 
   bool check_lost();
+  void note_served();
 
   Feeds& feeds_;
   Feed& feed_;

@@ -38,6 +38,9 @@ struct LimitOptions {
   Duration handshake_wait_max = std::chrono::seconds(5);
   // Of logs, outboxes, connections and subscriptions together, by the server's own account.
   std::size_t memory_bytes_max = 0;
+  // What the kernel holds for a connection beyond what is on its way to the peer. More would only
+  // delay pings and cost a stalled client's worth of memory; it does not bound the throughput.
+  std::size_t unsent_bytes_max = 128UL * 1024;
 };
 
 // Why a connection does not get what it came for.

@@ -7,7 +7,10 @@
 #include <trunkline/error.h>
 
 #include "net/client_loop.h"
+#include "net/tls.h"
 #include "ws/close_code.h"
+#include "ws/deflate.h"
+#include "ws/deflate_offer.h"
 #include "ws/frame_reader.h"
 #include "ws/handshake.h"
 
@@ -27,12 +30,16 @@ namespace trunkline::net {
 struct ClientTarget {
   std::string host;  // name or address, without brackets
   std::string port;
+  bool is_secure = false;                 // wss
+  std::shared_ptr<const TlsContext> tls;  // of wss; the URL does not say it
   ws::ClientHandshake handshake;
+  // What handshake.extensions offers; none: no compression.
+  std::optional<ws::DeflateParameters> deflate;
   std::optional<boost::asio::ip::address> local_address;
   std::size_t message_bytes_max = 16UL * 1024 * 1024;
 };
 
-// Reads ws://host[:port][/path][?query]. Error: kConfig with what is wrong.
+// Reads ws://host[:port][/path][?query], or wss://. Error: kConfig with what is wrong.
 [[nodiscard]] Result<ClientTarget> parse_client_url(std::string_view url);
 
 class ClientConnectionOwner {
@@ -55,7 +62,9 @@ class ClientConnection final : public std::enable_shared_from_this<ClientConnect
  public:
   // `loop` and `target` must outlive the connection's time with its owner.
   ClientConnection(ClientLoopCore& loop, const ClientTarget& target, ClientConnectionOwner& owner);
-  ~ClientConnection() override = default;
+  ClientConnection(const ClientConnection&) = delete;
+  ClientConnection& operator=(const ClientConnection&) = delete;
+  ~ClientConnection() override;
 
   // The owner hears of it later, never from inside.
   void start();
@@ -67,7 +76,9 @@ class ClientConnection final : public std::enable_shared_from_this<ClientConnect
   // a second.
   void close(ws::CloseCode code, std::string_view reason);
 
-  [[nodiscard]] std::size_t unsent_bytes() const { return out_.size() - out_sent_; }
+  [[nodiscard]] std::size_t unsent_bytes() const {
+    return out_.size() - out_sent_ + (tls_ ? tls_->pending().size() : 0);
+  }
 
  private:
   using tcp = boost::asio::ip::tcp;
@@ -91,13 +102,22 @@ class ClientConnection final : public std::enable_shared_from_this<ClientConnect
   [[nodiscard]] std::string prepare_socket(const tcp::endpoint& endpoint);
   void begin_handshake();
   void read_handshake(std::string_view bytes);
-  [[nodiscard]] Result<void> check_handshake(std::string_view head) const;
+  // What was agreed on compression.
+  [[nodiscard]] Result<std::optional<ws::DeflateParameters>> check_handshake(
+      std::string_view head) const;
   void wait_readable();
   void on_readable();
+  void received(std::span<char> bytes);
+  void received_tls(std::span<const char> bytes);
   void take(std::span<char> bytes);
   void write();
+  bool encrypt_next();
+  [[nodiscard]] std::string why_write_failed(int error);
+  [[nodiscard]] ws::MaskingKey masking_key();
   void append_frame(ws::Opcode opcode, std::string_view payload);
   void lost(ws::CloseCode code, std::string_view reason);
+  void leave();
+  void end_tls();
   void finish();
 
   bool on_text(std::span<char> message) override;
@@ -112,8 +132,10 @@ class ClientConnection final : public std::enable_shared_from_this<ClientConnect
   bool is_blocked_ = false;  // waiting until the socket takes more
   tcp::socket socket_;
   std::unique_ptr<Opening> opening_;
+  std::unique_ptr<TlsStream> tls_;  // null: plain
   ws::FrameReader reader_;
-  std::string out_;  // frames; those before out_sent_ have left
+  std::unique_ptr<ws::DeflateSender> deflate_;  // when permessage-deflate was agreed
+  std::string out_;  // frames; those before out_sent_ have left, or went to be encrypted
   std::size_t out_sent_ = 0;
   std::unique_ptr<boost::asio::steady_timer> closing_timer_;
 };

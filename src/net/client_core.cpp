@@ -25,12 +25,27 @@ session::ClientSessionOptions session_options(const ClientOptions& options) {
           .unsent_bytes_max = options.unsent_bytes_max};
 }
 
-Result<ClientTarget> target_of(const ClientOptions& options) {
+Result<ClientTarget> target_of(const ClientOptions& options, ClientLoopCore& loop) {
   Result<ClientTarget> target = parse_client_url(options.url);
   if (!target.has_value()) {
     return target;
   }
   target->message_bytes_max = options.message_bytes_max;
+  if (options.compression) {
+    // Our direction without context takeover: all connections of the loop then share one state.
+    target->deflate = ws::DeflateParameters{.client_no_context_takeover = true};
+    target->handshake.extensions = ws::offer_deflate(*target->deflate);
+  }
+  if (target->is_secure) {
+    Result<std::shared_ptr<const TlsContext>> context = loop.tls_context(options.tls);
+    if (!context.has_value()) {
+      return std::unexpected(context.error());
+    }
+    target->tls = std::move(*context);
+  } else if (options.tls != ClientTlsOptions{}) {
+    return fail(ErrorCode::kConfig,
+                fmt::format("{}: TLS options are for wss://; ws:// is not encrypted", options.url));
+  }
   if (!options.local_address.empty()) {
     boost::system::error_code error;
     target->local_address = boost::asio::ip::make_address(options.local_address, error);
@@ -50,7 +65,7 @@ ClientCore::ClientCore(std::shared_ptr<ClientLoopCore> loop, ClientOptions optio
       options_(std::move(options)),
       handlers_(std::move(handlers)),
       session_options_(session_options(options_)),
-      target_(target_of(options_)),
+      target_(target_of(options_, *loop_)),
       session_(session_options_, loop_->decoder(), Random(loop_->seed()), *this, *this),
       timer_(loop_->io()) {}
 

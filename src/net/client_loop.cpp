@@ -16,6 +16,9 @@ namespace {
 
 constexpr std::size_t kReadBytes = 64UL * 1024;
 
+// A record of TLS holds no more.
+constexpr std::size_t kTlsBytes = 16UL * 1024;
+
 // Handlers between two flushes, so that a busy socket cannot hold back the others' writes.
 constexpr int kHandlersPerTurn = 256;
 
@@ -114,6 +117,27 @@ bool ClientLoopCore::is_on_loop() const {
 std::uint64_t ClientLoopCore::seed() {
   const std::lock_guard lock(mutex_);
   return seeds_.next();
+}
+
+Result<std::shared_ptr<const TlsContext>> ClientLoopCore::tls_context(
+    const ClientTlsOptions& options) {
+  const std::lock_guard lock(tls_mutex_);
+  std::erase_if(tls_contexts_, [](const auto& entry) { return entry.second.expired(); });
+  for (const auto& [of, context] : tls_contexts_) {
+    if (std::shared_ptr<const TlsContext> shared = context.lock(); shared && of == options) {
+      return shared;
+    }
+  }
+  Result<std::shared_ptr<const TlsContext>> loaded = TlsContext::load_client(options);
+  if (loaded.has_value()) {
+    tls_contexts_.emplace_back(options, *loaded);
+  }
+  return loaded;
+}
+
+std::span<char> ClientLoopCore::tls_buffer() {
+  tls_buffer_.resize(kTlsBytes + ws::kMessagePadding);
+  return {tls_buffer_.data(), kTlsBytes};
 }
 
 std::span<char> ClientLoopCore::read_buffer() {

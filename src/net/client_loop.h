@@ -5,10 +5,13 @@
 // one go. Calls from other threads come through one mailbox.
 #pragma once
 
+#include <trunkline/client.h>
 #include <trunkline/error.h>
 
 #include "core/random.h"
+#include "net/tls.h"
 #include "session/client_codec.h"
+#include "ws/deflate.h"
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -21,6 +24,7 @@
 #include <span>
 #include <thread>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace trunkline::net {
@@ -49,6 +53,10 @@ class ClientLoopCore : public std::enable_shared_from_this<ClientLoopCore> {
   [[nodiscard]] bool is_on_loop() const;
   // A new one for each client.
   [[nodiscard]] std::uint64_t seed();
+  // Shared by the clients with equal options; the files are read again when none of them lives any
+  // more. Errors: as TlsContext::load_client.
+  [[nodiscard]] Result<std::shared_ptr<const TlsContext>> tls_context(
+      const ClientTlsOptions& options);
 
   // Everything below: loop's thread.
 
@@ -60,6 +68,11 @@ class ClientLoopCore : public std::enable_shared_from_this<ClientLoopCore> {
 
   // For one receive; ws::kMessagePadding readable bytes follow it.
   [[nodiscard]] std::span<char> read_buffer();
+  // The same for what TLS makes of it.
+  [[nodiscard]] std::span<char> tls_buffer();
+
+  // States of zlib, for connections that agreed to permessage-deflate.
+  [[nodiscard]] ws::DeflateScratch& deflate_scratch() { return deflate_scratch_; }
 
   void add(ClientCore& client) { clients_.insert(&client); }
 
@@ -80,6 +93,9 @@ class ClientLoopCore : public std::enable_shared_from_this<ClientLoopCore> {
   void end_turn();
   void end_clients();
 
+  // Before the io_context, whose end is that of the last connections. Owned by the loop's thread.
+  ws::DeflateScratch deflate_scratch_{ws::CompressionSettings{}};
+
   // Constant after construction
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
@@ -91,12 +107,15 @@ class ClientLoopCore : public std::enable_shared_from_this<ClientLoopCore> {
   std::thread thread_;
   std::atomic<std::thread::id> thread_id_;
   Random seeds_;
+  std::mutex tls_mutex_;  // apart from the other: files are read under it
+  std::vector<std::pair<ClientTlsOptions, std::weak_ptr<const TlsContext>>> tls_contexts_;
 
   // Owned by the loop's thread
   bool stopping_ = false;
   session::ServerLineDecoder decoder_;
   Random random_;
   std::vector<char> read_buffer_;
+  std::vector<char> tls_buffer_;  // empty before the first use
   std::unordered_set<ClientCore*> clients_;
   std::vector<std::shared_ptr<ClientCore>> touched_;
 };

@@ -10,7 +10,8 @@ namespace trunkline::net {
 
 namespace {
 
-constexpr std::string_view kScheme = "ws://";
+constexpr std::string_view kPlain = "ws://";
+constexpr std::string_view kSecure = "wss://";
 
 // What may stand in a request's target and Host header: printable, no space.
 bool is_plain(std::string_view text) {
@@ -26,17 +27,17 @@ bool is_port(std::string_view text) {
 }  // namespace
 
 Result<ClientTarget> parse_client_url(std::string_view url) {
-  if (url.starts_with("wss://")) {
+  const bool is_secure = url.starts_with(kSecure);
+  const std::string_view scheme = is_secure ? kSecure : kPlain;
+  if (!url.starts_with(scheme) || !is_plain(url)) {
     return fail(ErrorCode::kConfig,
-                fmt::format("{}: wss:// (TLS) is not spoken yet, only ws://", url));
+                fmt::format("{}: a URL is ws://host:port/path or wss://host:port/path", url));
   }
-  if (!url.starts_with(kScheme) || !is_plain(url)) {
-    return fail(ErrorCode::kConfig, fmt::format("{}: a URL is ws://host:port/path", url));
-  }
-  const std::string_view rest = url.substr(kScheme.size(), url.find('#') - kScheme.size());
+  const std::string_view rest = url.substr(scheme.size(), url.find('#') - scheme.size());
   const std::size_t slash = rest.find_first_of("/?");
   const std::string_view authority = rest.substr(0, slash);
   ClientTarget target;
+  target.is_secure = is_secure;
   target.handshake.host = authority;
   if (slash != std::string_view::npos) {
     target.handshake.target = rest[slash] == '/' ? rest.substr(slash) : "";
@@ -48,7 +49,8 @@ Result<ClientTarget> parse_client_url(std::string_view url) {
   const std::size_t bracket = authority.starts_with('[') ? authority.find(']') : 0;
   const std::size_t colon =
       bracket == std::string_view::npos ? std::string_view::npos : authority.find(':', bracket);
-  target.port = colon == std::string_view::npos ? "80" : authority.substr(colon + 1);
+  target.port =
+      colon == std::string_view::npos ? (is_secure ? "443" : "80") : authority.substr(colon + 1);
   target.host = authority.substr(0, colon);
   if (bracket != 0 && bracket != std::string_view::npos) {
     target.host = authority.substr(1, bracket - 1);

@@ -47,7 +47,7 @@ void Connection::start() {
 void Connection::shut_down() {
   if (session_) {
     session_->disconnect(session::kDisconnectShutdown);
-  } else if (http_ && (!http_->responding || http_->asking)) {
+  } else if (http_ && (!http_->responding || http_->asking) && is_all_written()) {
     drop();
   } else {
     close_after_flush_ = true;

@@ -10,6 +10,7 @@ namespace trunkline::net {
 Door::Door(boost::asio::io_context& io, const LimitOptions& limits, const MemoryBudget& memory,
            std::uint64_t seed, Handlers handlers)
     : memory_(memory),
+      unsent_bytes_max_(limits.unsent_bytes_max),
       handlers_(std::move(handlers)),
       random_(seed),
       admission_(limits),
@@ -28,7 +29,7 @@ Door::Door(boost::asio::io_context& io, const LimitOptions& limits, const Memory
 }
 
 Result<std::uint16_t> Door::open(const std::string& address, std::uint16_t port) {
-  return listener_.open(address, port);
+  return listener_.open(address, port, unsent_bytes_max_);
 }
 
 void Door::close() {

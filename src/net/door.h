@@ -77,6 +77,7 @@ class Door {
   void serve_queue();
 
   const MemoryBudget& memory_;
+  const std::size_t unsent_bytes_max_;
   const Handlers handlers_;
   Random random_;
   Admission admission_;

@@ -29,7 +29,8 @@ constexpr auto kPause = std::chrono::milliseconds(100);
 Listener::Listener(asio::io_context& io, Handlers handlers)
     : acceptor_(io), pause_(io), handlers_(std::move(handlers)) {}
 
-Result<std::uint16_t> Listener::open(const std::string& address, std::uint16_t port) {
+Result<std::uint16_t> Listener::open(const std::string& address, std::uint16_t port,
+                                     std::size_t unsent_bytes_max) {
   boost::system::error_code error;
   const asio::ip::address parsed = asio::ip::make_address(address, error);
   if (error) {
@@ -42,6 +43,11 @@ Result<std::uint16_t> Listener::open(const std::string& address, std::uint16_t p
   }
   if (!error) {
     acceptor_.bind(endpoint, error);
+  }
+  if (!error && unsent_bytes_max > 0) {
+    // Accepted sockets inherit it.
+    const auto bytes = static_cast<int>(unsent_bytes_max);
+    ::setsockopt(acceptor_.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
   }
   if (!error) {
     acceptor_.listen(kBacklog, error);

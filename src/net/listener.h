@@ -34,8 +34,10 @@ class Listener {
 
   Listener(boost::asio::io_context& io, Handlers handlers);
 
-  // Binds and listens. Errors: kSystem.
-  [[nodiscard]] Result<std::uint16_t> open(const std::string& address, std::uint16_t port);
+  // Binds and listens. `unsent_bytes_max`: what the kernel takes for a connection before it sends
+  // (TCP_NOTSENT_LOWAT); 0: as much as it likes. Errors: kSystem.
+  [[nodiscard]] Result<std::uint16_t> open(const std::string& address, std::uint16_t port,
+                                           std::size_t unsent_bytes_max);
 
   void start() { wait(); }
 

@@ -49,6 +49,7 @@ Shard::Shard(hub::ShardId self, const std::vector<std::unique_ptr<Mailbox>>& mai
       outgoing_(mailboxes.size()),
       read_buffer_(kReadBufferBytes + ws::kMessagePadding) {
   touch();
+  hub_.set_pacing(options.pacing);
   if (options.compression) {
     hub_.set_compressor(compressor_);
   }

@@ -48,6 +48,7 @@ struct ShardOptions {
   Duration request_timeout = std::chrono::seconds(10);
   Duration keep_alive_timeout = std::chrono::seconds(75);
   Duration close_timeout = std::chrono::seconds(5);
+  hub::Pacing pacing;
   bool use_io_uring = true;  // where the kernel grants one
   // What all connections that catch up get of one turn together: about a millisecond of sending.
   std::size_t catch_up_bytes_per_turn = 2UL * 1024 * 1024;

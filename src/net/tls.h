@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// TLS for connections that others dial (RFC 8446, RFC 5246): bytes in, bytes out. The socket stays
-// with its connection, which sends what is encrypted here as it sends anything else.
+// TLS (RFC 8446, RFC 5246) in both roles: bytes in, bytes out. The socket stays with its
+// connection, which sends what is encrypted here as it sends anything else.
 #pragma once
 
 #include <trunkline/error.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
+namespace trunkline {
+struct ClientTlsOptions;
+}  // namespace trunkline
+
 namespace trunkline::net {
 
-// Files in PEM.
+// Of a server. Files in PEM.
 struct TlsOptions {
   std::string certificate_file;  // the server's, then those that lead to a root
   std::string key_file;
@@ -32,8 +37,12 @@ struct TlsOptions {
 // Thread: any, after load().
 class TlsContext {
  public:
-  // Reads the files. Errors: kConfig with the file and the reason.
+  // Server role. Reads the files. Errors: kConfig with the file and the reason.
   [[nodiscard]] static Result<std::shared_ptr<const TlsContext>> load(const TlsOptions& options);
+  // Client role. Reads the files, or opens the system's store. Errors: kConfig with the file and
+  // the reason, also for options that contradict each other.
+  [[nodiscard]] static Result<std::shared_ptr<const TlsContext>> load_client(
+      const ClientTlsOptions& options);
   ~TlsContext();
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
@@ -46,11 +55,17 @@ class TlsContext {
   std::unique_ptr<Handle> handle_;
 };
 
-// One connection's. Thread: owning shard.
+// One connection's. Thread: owning shard, or client loop.
 class TlsStream {
  public:
-  // The peer dials: it begins. The context stays as long as the stream.
+  // Server role: the peer dials and begins. The context stays as long as the stream.
   explicit TlsStream(std::shared_ptr<const TlsContext> context);
+  // Client role: begins, what it says first is pending. `host` is the name or address that was
+  // dialled: unless the context verifies nothing, the certificate must be trusted and have it among
+  // its subjectAltNames (RFC 6125; its subject's common name does not count). Error:
+  // kInvalidArgument for what can be neither a name nor an address.
+  [[nodiscard]] static Result<std::unique_ptr<TlsStream>> dial(
+      std::shared_ptr<const TlsContext> context, std::string_view host);
   ~TlsStream();
   TlsStream(const TlsStream&) = delete;
   TlsStream& operator=(const TlsStream&) = delete;
@@ -66,6 +81,11 @@ class TlsStream {
   [[nodiscard]] bool is_open() const;
   // Encrypts all of it, in this order, behind what is pending. False: it can not any more.
   [[nodiscard]] bool encrypt(std::span<const std::string_view> spans);
+
+  // Why receive() has returned false, in words: what is wrong and what helps. Empty: the peer has
+  // ended the stream in order (close_notify).
+  [[nodiscard]] const std::string& failure() const { return failure_; }
+
   // The last thing that is said (close_notify); once.
   void close();
 
@@ -79,11 +99,16 @@ class TlsStream {
 
  private:
   struct Handle;
+  enum class Role : std::uint8_t { kServer, kClient };
+
+  TlsStream(std::shared_ptr<const TlsContext> context, Role role);
   void collect();
+  [[nodiscard]] std::string describe_failure() const;
 
   std::shared_ptr<const TlsContext> context_;
   std::unique_ptr<Handle> handle_;
   std::string pending_;
+  std::string failure_;
   std::size_t sent_ = 0;
   bool closed_ = false;
 };

@@ -18,6 +18,9 @@ namespace trunkline::server {
 
 namespace {
 
+// An int to the kernel.
+constexpr std::int64_t kUnsentBytesMax = 1 << 30;
+
 constexpr std::int64_t kMany = std::numeric_limits<std::int64_t>::max();
 
 bool is_namespace_name(std::string_view name) {
@@ -207,9 +210,11 @@ void read_root(ConfigSection& root, ServerConfig& config) {
     section.read("replay_bytes_max", config.replay_bytes_max, 1, kMany);
     section.read("io_uring", config.io_uring);
     section.read("catch_up_bytes_per_turn", config.catch_up_bytes_per_turn, 1, kMany);
+    section.read("publish_wait_max", config.publish_wait_max);
     section.section("outbox", [&config](ConfigSection& outbox) {
       outbox.read("high_water_bytes", config.outbox.high_water_bytes, 1, kMany);
       outbox.read("write_deadline", config.outbox.write_deadline);
+      outbox.read("unsent_bytes_max", config.limits.unsent_bytes_max, 0, kUnsentBytesMax);
     });
     section.read("memory_limit", config.limits.memory_bytes_max, 0, kMany);
     section.read("handshake_wait_max", config.limits.handshake_wait_max);

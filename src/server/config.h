@@ -7,6 +7,7 @@
 #include <trunkline/error.h>
 
 #include "core/time.h"
+#include "hub/pacing.h"
 #include "net/admission.h"
 #include "net/tls.h"
 #include "outbox/outbox.h"
@@ -59,6 +60,8 @@ struct ServerConfig {
   unsigned shards = 0;                                 // trunkline.shards; 0: one a core
   std::size_t replay_bytes_max = 256UL * 1024 * 1024;  // trunkline.replay_bytes_max, all logs
   bool io_uring = true;                                // trunkline.io_uring: where there is one
+  // trunkline.publish_wait_max: see hub::Pacing.
+  Duration publish_wait_max = hub::Pacing{}.wait_max;
   // trunkline.catch_up_bytes_per_turn: of a shard's turn, for all who read on after a stall.
   std::size_t catch_up_bytes_per_turn = 2UL * 1024 * 1024;
   outbox::OutboxOptions outbox;  // trunkline.outbox

@@ -71,6 +71,7 @@ net::RuntimeOptions Core::runtime_options() {
   options.shard.engine.total_bytes_max = config_.replay_bytes_max;
   options.shard.outbox = config_.outbox;
   options.shard.use_io_uring = config_.io_uring;
+  options.shard.pacing.wait_max = config_.publish_wait_max;
   options.shard.catch_up_bytes_per_turn = config_.catch_up_bytes_per_turn;
   options.shard.compression = config_.compression;
   options.shard.compression_settings = config_.compression_settings;

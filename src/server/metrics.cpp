@@ -128,6 +128,9 @@ void add_hub(Families& families) {
                [](S shard) { return shard.hub.home.channels; });
   families.add(kCounter, "trunkline_publications_total", "Publications accepted",
                [](S shard) { return shard.hub.home.publications; });
+  families.add(kCounter, "trunkline_publications_delayed_total",
+               "Publications that waited because every subscriber was behind",
+               [](S shard) { return shard.hub.home.delayed; });
   families.add(kCounter, "trunkline_deliveries_total", "Publications handed to subscribers",
                [](S shard) { return shard.hub.feeds.deliveries; });
   families.add(kCounter, "trunkline_delivered_bytes_total",

@@ -18,7 +18,7 @@ namespace trunkline::session {
 namespace {
 
 // Commands of one client whose home shard has not answered yet.
-constexpr std::uint16_t kInFlightMax = 256;
+constexpr std::uint16_t kInFlightMax = 64;
 
 std::uint64_t seconds_until(WallTime time, WallTime now) {
   const auto left = std::chrono::ceil<std::chrono::seconds>(time - now).count();

@@ -67,6 +67,41 @@ std::unexpected<HandshakeRefusal> refuse(int status, std::string reason) {
   return std::unexpected(HandshakeRefusal{status, std::move(reason)});
 }
 
+bool is_control_character(char letter) {
+  return (letter >= '\0' && letter < ' ') || letter == '\x7F';
+}
+
+// RFC 9110, section 5.5: what a field's value may not hold.
+bool fits_field(std::string_view value) {
+  return std::ranges::none_of(value, is_control_character);
+}
+
+Result<void> check_request(const ClientHandshake& handshake) {
+  // A space ends the target (RFC 9112, section 3).
+  const auto is_one_word = [](std::string_view text) {
+    return fits_field(text) && !text.contains(' ');
+  };
+  if (handshake.target.empty() || !is_one_word(handshake.target)) {
+    return fail(ErrorCode::kInvalidArgument,
+                "the request's target is empty or has a space or control character in it");
+  }
+  if (!is_one_word(handshake.host)) {
+    return fail(ErrorCode::kInvalidArgument, "Host has a space or control character in it");
+  }
+  if (!std::ranges::all_of(handshake.subprotocols, fits_field)) {
+    return fail(ErrorCode::kInvalidArgument,
+                "Sec-WebSocket-Protocol has a control character in it");
+  }
+  if (!fits_field(handshake.extensions)) {
+    return fail(ErrorCode::kInvalidArgument,
+                "Sec-WebSocket-Extensions has a control character in it");
+  }
+  if (!fits_field(handshake.origin)) {
+    return fail(ErrorCode::kInvalidArgument, "Origin has a control character in it");
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string accept_key(std::string_view key) {
@@ -108,7 +143,10 @@ std::expected<HandshakeResponse, HandshakeRefusal> accept_handshake(
   return response;
 }
 
-std::string make_request(const ClientHandshake& handshake, std::string_view nonce) {
+Result<std::string> make_request(const ClientHandshake& handshake, std::string_view nonce) {
+  if (const Result<void> checked = check_request(handshake); !checked.has_value()) {
+    return std::unexpected(checked.error());
+  }
   std::string request = fmt::format(
       "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
       "Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n",

@@ -44,16 +44,21 @@ struct HandshakeRefusal {
 // Sec-WebSocket-Accept for a key (section 4.2.2, item 5.4).
 [[nodiscard]] std::string accept_key(std::string_view key);
 
-// Client role: the request's bytes. `nonce` is 16 random bytes; `target` a path with query.
+// What a client's request says.
 struct ClientHandshake {
-  std::string host;  // with port when it is not the default
-  std::string target = "/";
+  std::string host;          // with port when it is not the default
+  std::string target = "/";  // a path with query
   std::vector<std::string> subprotocols;
   std::string origin;           // empty: none
   std::string extensions = {};  // the offer, as of offer_deflate; empty: none
 };
 
-[[nodiscard]] std::string make_request(const ClientHandshake& handshake, std::string_view nonce);
+// Client role: the request's bytes. `nonce` is 16 random bytes. Error: kInvalidArgument when a
+// field would end its line or the request and smuggle in what nobody meant to send: a control
+// character (CR, LF, NUL and their like) anywhere, a space in the target or the host, or no target
+// at all.
+[[nodiscard]] Result<std::string> make_request(const ClientHandshake& handshake,
+                                               std::string_view nonce);
 
 // Client role: checks the response of section 4.1. Returns the chosen subprotocol. An answer to
 // handshake.extensions is left to check_deflate_answer; one to no offer is refused here.

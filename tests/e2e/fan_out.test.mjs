@@ -7,6 +7,7 @@ import { Proxy } from './fixture/proxy.mjs';
 import { offsets, range, RawClient } from './fixture/raw_client.mjs';
 import { connected, sdkClient, Watched } from './fixture/sdk_client.mjs';
 import { freshChannel, Server } from './fixture/server.mjs';
+import { until } from './fixture/wait.mjs';
 
 const PUBLICATIONS = 5000;
 const PUBLISHERS = 3;
@@ -140,6 +141,27 @@ for (const args of [[], ['--no-io-uring']]) describe(`fan-out ${args}`, { concur
       client.end();
     });
   }
+
+  it('a publisher faster than every subscriber waits, and nobody loses anything', async () => {
+    const patient = await Server.start({
+      config: 'load', args, env: { TRUNKLINE_TRUNKLINE_PUBLISH_WAIT_MAX: '1h' },
+    });
+    const channel = freshChannel('small');
+    const subscriber = await RawClient.connect(patient);
+    await subscriber.ask('subscribe', { channel });
+    subscriber.socket.pause();
+    const publisher = await RawClient.connect(patient);
+    const count = 400; // far more than the sockets and the log hold
+    const replies = range(1, count).map((n) => publisher.command('publish', { channel, data: { n, pad: 'x'.repeat(50000) } }));
+    await until(async () => await patient.metric('trunkline_publications_delayed_total') > 0, 'an answer waits');
+    const answered = publisher.messages.items.filter((message) => message.publish).length;
+    assert.ok(answered < count, `${answered} publications were answered already`);
+    subscriber.socket.resume();
+    for (const reply of await Promise.all(replies)) assert.equal(reply.error, undefined);
+    assert.deepEqual(offsets(await subscriber.waitPublications(channel, count, 30000)), range(1, count));
+    for (const client of [subscriber, publisher]) client.end();
+    await patient.stop();
+  });
 
   it('a stalled subscriber does not hold up another one', async () => {
     const channel = freshChannel();

@@ -23,6 +23,11 @@ describe('page', { concurrency: false }, () => {
   });
   const card = (channel) => page.locator(`[data-channel="${channel}"]`);
   const subscribed = (channel) => page.locator(`[data-channel="${channel}"][data-state="subscribed"]`).waitFor();
+  // The offset that a card shows; the page writes it with the next frame it draws.
+  const offset = async (channel) => {
+    const shown = card(channel).locator('[data-field="offset"]').filter({ hasText: /^\d+$/ });
+    return Number(await shown.textContent());
+  };
   const verdict = (channel) => card(channel).locator('[data-field="verdict"]').evaluate((node) => ({ ...node.dataset }));
   const data = (channel) => card(channel).locator('tbody tr td:nth-child(2)').allTextContents();
   const visit = async (path = '/', options = {}) => {
@@ -88,8 +93,7 @@ describe('page', { concurrency: false }, () => {
   });
 
   it('drops the connection, comes back and shows exactly what was recovered', async () => {
-    const offset = async () => Number(await card('demo').locator('[data-field="offset"]').textContent());
-    const last = await offset();
+    const last = await offset('demo');
     await page.locator('#drop').click();
     await page.locator('#drill[data-phase="away"]').waitFor();
     assert.equal(await page.locator('#connection-state').getAttribute('data-state'), 'away');
@@ -158,7 +162,7 @@ describe('page', { concurrency: false }, () => {
       await page.keyboard.press('Tab');
       if (await page.evaluate(() => document.activeElement.dataset.role === 'publish-data')) break;
     }
-    const before = Number(await card('demo').locator('[data-field="offset"]').textContent());
+    const before = await offset('demo');
     await page.keyboard.type('typed');
     await page.keyboard.press('Enter');
     await card('demo').locator(`tr[data-offset="${before + 1}"]`).waitFor();

@@ -2,25 +2,16 @@
 //
 // TLS: the same server behind a certificate, which may be replaced while it runs.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectPlain } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { connect as connectTls } from 'node:tls';
+import { certificate } from './fixture/certificate.mjs';
 import { offsets, range, RawClient } from './fixture/raw_client.mjs';
 import { freshChannel, Server } from './fixture/server.mjs';
 import { event, within } from './fixture/wait.mjs';
-
-// A certificate that signs itself.
-function certificate(folder, name) {
-  const [key, cert] = [join(folder, `${name}.key`), join(folder, `${name}.pem`)];
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes',
-    '-keyout', key, '-out', cert, '-days', '2', '-subj', `/CN=${name}`,
-    '-addext', 'subjectAltName=IP:127.0.0.1'], { stdio: 'ignore' });
-  return { key, cert };
-}
 
 describe('TLS', { concurrency: false }, () => {
   let folder;

@@ -23,6 +23,7 @@ TEST_P(ClientUrl, IsTakenApart) {
   EXPECT_EQ(target->host, GetParam().host);
   EXPECT_EQ(target->port, GetParam().port);
   EXPECT_EQ(target->handshake.target, GetParam().target);
+  EXPECT_EQ(target->is_secure, GetParam().url.starts_with("wss:"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Good, ClientUrl,
@@ -30,6 +31,9 @@ INSTANTIATE_TEST_SUITE_P(Good, ClientUrl,
                                            UrlCase{"ws://a:8000/x", "a", "8000", "/x"},
                                            UrlCase{"ws://[::1]:9/x?y=1#z", "::1", "9", "/x?y=1"},
                                            UrlCase{"ws://[::1]", "::1", "80", "/"},
+                                           UrlCase{"wss://a", "a", "443", "/"},
+                                           UrlCase{"wss://a:80/x", "a", "80", "/x"},
+                                           UrlCase{"wss://[::1]/?y", "::1", "443", "/?y"},
                                            UrlCase{"ws://a?q", "a", "80", "/?q"}));
 
 class ClientBadUrl : public ::testing::TestWithParam<std::string_view> {};
@@ -41,7 +45,8 @@ TEST_P(ClientBadUrl, IsRefused) {
 INSTANTIATE_TEST_SUITE_P(Bad, ClientBadUrl,
                          ::testing::Values("", "http://a", "ws://", "ws://:80/", "ws://a:0/",
                                            "ws://a:65536/", "ws://a:x/", "ws://[::1/", "ws://a b/",
-                                           "ws://a\r\nX: y/", "ws://user@a/"));
+                                           "ws://a\r\nX: y/", "ws://user@a/", "wss://", "wss:a",
+                                           "WSS://a"));
 
 }  // namespace
 }  // namespace trunkline::net

@@ -35,8 +35,11 @@ struct HeldRequest {
 // Two shards; every HTTP request is held until the test answers it.
 class RuntimeTest : public ::testing::Test {
  protected:
+  static constexpr std::size_t kUnsentBytesMax = 64UL * 1024;
+
   void SetUp() override {
     RuntimeOptions options;
+    options.limits.unsent_bytes_max = kUnsentBytesMax;
     options.port = 0;
     options.shards = 2;
     options.shard.http = [this](Shard& shard, const HttpRequest& /*request*/, HttpRespond respond) {
@@ -59,6 +62,13 @@ class RuntimeTest : public ::testing::Test {
     boost::system::error_code error;
     asio::read(socket, asio::dynamic_buffer(said), error);
     return said;
+  }
+
+  ShardStats stats(hub::ShardId shard) {
+    std::promise<ShardStats> said;
+    std::future<ShardStats> answer = said.get_future();
+    runtime->post(shard, [&said](Shard& owner) { said.set_value(owner.stats()); });
+    return answer.get();
   }
 
   // Whether a task posted to the shard runs.
@@ -94,6 +104,32 @@ TEST_F(RuntimeTest, NoShardEndsWhileAnotherStillAnswers) {
   EXPECT_TRUE(rest(asking).ends_with("late"));
   stopping.join();
   EXPECT_FALSE(runtime->post(other, [](Shard&) {}));
+}
+
+// Without the bound a socket on loopback takes 2.5 MiB that nobody reads.
+TEST_F(RuntimeTest, TheKernelHoldsLittleForAConnectionThatIsNotRead) {
+  asio::ip::tcp::socket asking = connect();
+  asio::write(
+      asking,
+      asio::buffer(std::string_view("GET /held HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")));
+  HeldRequest request = held.get_future().get();
+  const hub::ShardId shard = request.shard->self();
+  runtime->post(shard, [&request](Shard&) {
+    request.respond({.status = 200,
+                     .content_type = "text/plain",
+                     .body = std::string(32UL * 1024 * 1024, 'x'),
+                     .fields = {}});
+  });
+  ShardStats now = stats(shard);
+  while (now.connection.blocked == 0) {
+    now = stats(shard);
+  }
+  asio::socket_base::receive_buffer_size takes;
+  asking.get_option(takes);
+  EXPECT_LE(now.connection.sent_bytes,
+            static_cast<std::size_t>(takes.value()) + 4 * kUnsentBytesMax);
+  EXPECT_GT(now.connection.sent_bytes, 0U);
+  EXPECT_TRUE(rest(asking).ends_with("xxx"));
 }
 
 // A request that is never answered is given up at the deadline.

@@ -44,6 +44,7 @@ constexpr std::array kMutants = {
     "snapshot-reads-head-after",
     "unsubscribe-keeps-cursor",
     "waiting-commands-lost",
+    "waiting-publication-lost",
 };
 
 constexpr std::array kPoints = {
@@ -65,6 +66,9 @@ constexpr std::array kPoints = {
     "position forgotten",
     "publication key repeated",
     "publications during a snapshot",
+    "publisher waited in vain",
+    "publisher waits for the fastest subscriber",
+    "too many publications wait",
     "quiet log evicted",
     "recovery goes on behind its reply",
     "resume after a trim",

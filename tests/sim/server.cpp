@@ -13,7 +13,7 @@ namespace {
 
 constexpr hub::ShardId kDoorShard = 0;
 constexpr Duration kMailUsual = 2ms;
-constexpr Duration kApart = 20ms;
+constexpr Duration kApart = 80ms;
 
 }  // namespace
 

@@ -40,6 +40,7 @@ Rooms::Rooms(Shard& shard, hub::ShardId self, hub::ShardId shards)
                   .timers = timers,
                   .random = random} {
   hub.set_compressor(compressor);
+  hub.set_pacing(shard.options_.pacing);
 }
 
 Shard::Shard(Server& server, Schedule& schedule, Checker& checker, hub::ShardId self,

@@ -43,6 +43,7 @@ struct ShardOptions {
   // What those behind get of a turn together, and what a connection gets of one gathering.
   std::size_t catch_up_bytes_per_turn = 2UL * 1024 * 1024;
   std::size_t run_bytes = outbox::Outbox::kRunBytesMax;
+  hub::Pacing pacing;
 };
 
 // The rooms below net/, of one shard. They are freed when the server has ended, while the shard's

@@ -61,7 +61,10 @@ void World::stop_server() {
     });
   });
   for (int i = 0; i < 10; ++i) {
-    schedule_.after(schedule_.between(0ms, 25ms), [this] { publish(any_channel()); });
+    schedule_.after(schedule_.between(0ms, 25ms), [this] {
+      publish(any_channel());
+      any_client().keep_up();
+    });
   }
   check_stop(deadline, hold);
 }

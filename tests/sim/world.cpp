@@ -94,6 +94,12 @@ void World::make_options() {
     options_.catch_up_bytes_per_turn = 1 + random.below(1500);
     options_.run_bytes = 1 + random.below(700);
   }
+  if (random.one_in(2)) {
+    options_.pacing = {.wait_max = std::chrono::milliseconds(50 + random.below(2000)),
+                       .free_publications = 1 + random.below(6),
+                       .free_bytes = 200 + random.below(2000),
+                       .waiting_bytes_max = random.one_in(2) ? 500UL : 100'000UL};
+  }
   options_.session.channel.history_meta_ttl =
       std::chrono::seconds(random.one_in(2) ? 20 + random.below(30) : 400);
   const std::size_t few = 2 + random.below(4);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace trunkline::ws {
 namespace {
 
@@ -51,10 +53,57 @@ TEST(MakeRequest, CarriesWhatSection41Asks) {
 }
 
 TEST(MakeRequest, LeavesOutWhatIsEmpty) {
-  const std::string request = make_request(
-      {.host = "h", .target = "/", .subprotocols = {}, .origin = {}}, "the sample nonce");
+  const std::string request =
+      make_request({.host = "h", .target = "/", .subprotocols = {}, .origin = {}},
+                   "the sample nonce")
+          .value();
   EXPECT_EQ(request.find("Sec-WebSocket-Protocol"), std::string::npos);
   EXPECT_EQ(request.find("Origin"), std::string::npos);
+}
+
+// What would end a line, or the request, and begin another one of somebody else's choice.
+TEST(MakeRequest, RefusesWhatWouldSmuggleALineIn) {
+  using std::string_literals::operator""s;
+  const ClientHandshake good{.host = "h", .target = "/x", .subprotocols = {"a"}, .origin = "o"};
+  for (const std::string& bad :
+       {"a\r\nX: y"s, "a\nX: y"s, "a\rX: y"s, "a\0b"s, "\r\n"s, "a\x7F"s, "a\x1F"s, "a\tb"s}) {
+    ClientHandshake handshake = good;
+    handshake.host = bad;
+    EXPECT_EQ(make_request(handshake, "the sample nonce").error().code,
+              ErrorCode::kInvalidArgument);
+    handshake = good;
+    handshake.target = "/" + bad;
+    EXPECT_EQ(make_request(handshake, "the sample nonce").error().code,
+              ErrorCode::kInvalidArgument);
+    handshake = good;
+    handshake.subprotocols = {"a", bad};
+    EXPECT_EQ(make_request(handshake, "the sample nonce").error().code,
+              ErrorCode::kInvalidArgument);
+    handshake = good;
+    handshake.extensions = bad;
+    EXPECT_EQ(make_request(handshake, "the sample nonce").error().code,
+              ErrorCode::kInvalidArgument);
+    handshake = good;
+    handshake.origin = bad;
+    EXPECT_EQ(make_request(handshake, "the sample nonce").error().code,
+              ErrorCode::kInvalidArgument);
+  }
+}
+
+TEST(MakeRequest, RefusesATargetThatIsNoneOrEndsEarly) {
+  for (const std::string_view target : {"", "/ HTTP/1.1", "/a b"}) {
+    const auto request =
+        make_request({.host = "h", .target = std::string(target), .subprotocols = {}, .origin = {}},
+                     "the sample nonce");
+    ASSERT_FALSE(request.has_value()) << target;
+    EXPECT_TRUE(request.error().context.contains("target")) << request.error().context;
+  }
+}
+
+TEST(MakeRequest, LetsAPathBeUtf8) {
+  EXPECT_TRUE(make_request({.host = "h", .target = "/\u00fc", .subprotocols = {}, .origin = {}},
+                           "the sample nonce")
+                  .has_value());
 }
 
 class CheckReply : public ::testing::Test {

@@ -287,7 +287,7 @@ TEST(Rfc6455Handshake, OfOursIsTakenByOurs) {
   for (const std::string_view nonce : {"0123456789abcdef",
                                        "\xFF\xFE\xFD\xFC\xFB\xFA\xF9\xF8"
                                        "\x01\x02\x03\x04\x05\x06\x07\x08"}) {
-    const std::string bytes = make_request({}, nonce);
+    const std::string bytes = make_request({}, nonce).value();
     const std::string label = "Sec-WebSocket-Key: ";
     const std::size_t at = bytes.find(label) + label.size();
     const std::string key = bytes.substr(at, bytes.find("\r\n", at) - at);

@@ -289,6 +289,7 @@ TEST(MakeRequest, CarriesTheOffer) {
   handshake.extensions = offer_deflate({});
   EXPECT_NE(
       make_request(handshake, "the sample nonce")
+          .value()
           .find("\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"),
       std::string::npos);
 }
