@@ -52,7 +52,9 @@ std::unique_ptr<Subscription> Feeds::finish(std::string_view channel, Sink* sink
   if (sink != nullptr) {
     return std::make_unique<Subscription>(*this, *feed, *sink, std::move(client));
   }
-  detach_(feed->channel(), std::move(client));
+  if (!TRUNKLINE_MUTANT("gone-subscriber-stays")) {
+    detach_(feed->channel(), std::move(client));
+  }
   drop_if_unused(*feed);
   return nullptr;
 }

@@ -61,6 +61,9 @@ void Outbox::gather(Plan& plan, std::size_t bytes_max) {
   if (!rest_.empty() && (data_.empty() || !TRUNKLINE_MUTANT("rest-behind-data"))) {
     plan.add(Plan::Part::kRest, std::string_view(rest_).substr(rest_written_));
   }
+  if (TRUNKLINE_MUTANT("close-overtakes-data") && !close_frame_.empty()) {
+    plan.add(Plan::Part::kClose, close_frame_);
+  }
   for (std::size_t i = 0; i < control_.size() && !plan.full(); ++i) {
     plan.add(Plan::Part::kControl, control_[i]);
   }
@@ -82,7 +85,8 @@ void Outbox::gather(Plan& plan, std::size_t bytes_max) {
     }
     source = next;
   }
-  if (!owed && !close_frame_.empty() && !plan.full() && sources_.empty()) {
+  if (!owed && !close_frame_.empty() && !plan.full() && sources_.empty() &&
+      !TRUNKLINE_MUTANT("close-overtakes-data")) {
     plan.add(Plan::Part::kClose, close_frame_);
   }
 }

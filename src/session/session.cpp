@@ -78,6 +78,10 @@ void Session::disconnect(std::uint16_t code, std::string_view reason) {
   if (state_ == State::kEnded) {
     return;
   }
+  if (TRUNKLINE_MUTANT("disconnect-forgets-subscribing") && code == kDisconnectShutdown.code &&
+      std::ranges::any_of(entries_, [](const Entry& entry) { return entry.pending != nullptr; })) {
+    return;
+  }
   flush_batch();
   ++environment_.stats.disconnects[code];
   end();

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/client.h"
 
+#include "core/probe.h"
 #include "session/permissions.h"
+#include "session/protocol.h"
 #include "sim/world.h"
 #include "ws/frame.h"
 
@@ -55,10 +57,28 @@ void Client::connect() {
   reader_ = ws::FrameReader(ws::Role::kClient, {.message_bytes_max = 64UL << 20U});
   closing_ = muted_ = false;
   outgoing_.clear();
+  handshake_.clear();
+  world_.log(name_, "connects");
   wire_ = &world_.open_wire(*this);
-  last_ping_ = world_.schedule().now();
+  wire_->up.write_all(kHandshakeRequest);
+}
+
+bool Client::shake_hands(std::string_view& bytes) {
+  const std::size_t missing = kHandshakeAnswer.size() - handshake_.size();
+  if (missing == 0) {
+    return true;
+  }
+  handshake_ += bytes.substr(0, missing);
+  bytes.remove_prefix(std::min(missing, bytes.size()));
+  if (!kHandshakeAnswer.starts_with(handshake_)) {
+    violated("frames", fmt::format("the handshake is answered {}", handshake_));
+  }
+  if (handshake_.size() < kHandshakeAnswer.size()) {
+    return false;
+  }
   command({.kind = "connect"}, "{}");
   flush();
+  return true;
 }
 
 void Client::closed() {
@@ -67,11 +87,11 @@ void Client::closed() {
   waiting_.clear();
   for (ClientChannel& channel : channels_) {
     channel.phase = Phase::kNone;
-    channel.positioned = false;
+    channel.positioned = channel.lost = false;
   }
   Schedule& schedule = world_.schedule();
-  reconnect_at_ =
-      std::max(schedule.now(), away_until_) + schedule.between(10ms, settled_ ? 200ms : 3s);
+  reconnect_at_ = std::max(schedule.now(), away_until_) +
+                  schedule.between(10ms, settled_ ? 200ms : world_.paced(3s, 100ms));
 }
 
 void Client::stay_away(TimePoint until) {
@@ -87,17 +107,27 @@ void Client::cut() {
   Schedule& schedule = world_.schedule();
   Wire& wire = *wire_;
   // The server may take long to see it, or see it before what was on its way.
-  wire.up.cut(schedule.random.one_in(4) ? schedule.between(1s, 20s) : schedule.between(0ms, 20ms));
+  wire.up.cut(schedule.random.one_in(4) ? schedule.between(1s, world_.paced(20s, 3s))
+                                        : schedule.between(0ms, 20ms));
   wire.down.cut(0ms);
 }
 
 void Client::received(const Wire& wire, std::string_view bytes) {
+  if (wire.close_read && !bytes.empty()) {
+    violated("after the close", fmt::format("{} bytes", bytes.size()));
+  }
   if (&wire != wire_) {
     return;
   }
   if (bytes.empty()) {
     world_.log(name_, "connection lost");
+    if (wire.close_written && !wire.down.is_cut()) {
+      violated("not told", "the connection ended before the Close that was written");
+    }
     closed();
+    return;
+  }
+  if (!shake_hands(bytes) || bytes.empty()) {
     return;
   }
   std::string padded(bytes);
@@ -107,6 +137,11 @@ void Client::received(const Wire& wire, std::string_view bytes) {
     violated("frames", result.error().context);
   }
   if (closing_ && wire_ != nullptr) {
+    const std::size_t tail = std::min(bytes.size(), close_frame_.size());
+    if (!close_frame_.ends_with(bytes.substr(bytes.size() - tail))) {
+      violated("after the close", "something follows the Close frame");
+    }
+    wire_->close_read = true;
     wire_->up.finish();
     closed();
   }
@@ -169,6 +204,10 @@ bool Client::on_close(ws::CloseCode code, std::string_view reason) {
       (code == kNoPong && settled_ && world_.schedule().now() > settled_at_ + 15s)) {
     violated("disconnect", fmt::format("closed with {} {}", code, reason));
   }
+  if (code == session::kDisconnectShutdown.code && !wire_->shard->is_draining()) {
+    violated("disconnect", "told of a shutdown that is none");
+  }
+  close_frame_ = ws::make_frame(ws::Opcode::kClose, ws::close_payload(code, reason));
   if (wire_ != nullptr) {
     wire_->up.write_all(
         ws::make_masked_frame(ws::Opcode::kClose, ws::close_payload(code, {}), {1, 2, 3, 4}));
@@ -249,8 +288,9 @@ void Client::unsubscribe(ClientChannel& channel) {
 }
 
 void Client::publish(const ClientChannel& channel) {
-  command({.kind = "publish", .channel = channel.name},
-          fmt::format(R"({{"channel":"{}","data":{}}})", channel.name, world_.next_data()));
+  const std::string data = world_.next_data();
+  command({.kind = "publish", .channel = channel.name, .serial = world_.last_serial()},
+          fmt::format(R"({{"channel":"{}","data":{}}})", channel.name, data));
 }
 
 void Client::history(const ClientChannel& channel) {

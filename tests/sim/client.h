@@ -5,8 +5,8 @@
 #pragma once
 
 #include "sim/checker.h"
+#include "sim/connection.h"
 #include "sim/reply.h"
-#include "sim/shard.h"
 #include "ws/frame_reader.h"
 
 #include <cstdint>
@@ -33,6 +33,7 @@ struct ClientChannel {
   Phase phase = Phase::kNone;
   bool ended = false;       // unsubscribed by the server while our unsubscribe was on its way
   bool join_leave = false;  // asked for
+  bool lost = false;        // its place: it has to subscribe again
 
   // What was seen. Kept over unsubscribes and reconnects while it may be resumed from.
   Position seen;
@@ -74,6 +75,8 @@ class Client final : public ws::MessageHandler {
   void received(const Wire& wire, std::string_view bytes);
   // No faults from now on.
   void settle_down();
+  // Which situations a stop finds clients in.
+  void note_situation() const;
 
   [[nodiscard]] Wire* wire() { return wire_; }
 
@@ -106,6 +109,7 @@ class Client final : public ws::MessageHandler {
     bool reverse = false;
     std::uint64_t limit = 0;
     Position top_at_send{};
+    std::uint64_t serial = 0;  // of a publication
   };
 
   std::uint32_t command(Command command, std::string_view body);
@@ -116,6 +120,8 @@ class Client final : public ws::MessageHandler {
   void publish(const ClientChannel& channel);
   void history(const ClientChannel& channel);
   void closed();
+  // The rest of the handshake's answer, if any of it is missing; what follows it stays.
+  bool shake_hands(std::string_view& bytes);
 
   void handle_reply(const Reply& reply);
   void handle_ping();
@@ -141,6 +147,8 @@ class Client final : public ws::MessageHandler {
   Wire* wire_ = nullptr;
   ws::FrameReader reader_;
   ReplyReader replies_;
+  std::string handshake_;  // what has come of the answer
+  std::string close_frame_;
   bool connected_ = false;
   bool closing_ = false;
   bool muted_ = false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a client is told, held against what is true.
+#include "core/probe.h"
 #include "sim/client.h"
 #include "sim/world.h"
 
@@ -37,6 +38,7 @@ void Client::handle_reply(const Reply& reply) {
   ClientChannel* channel = find(asked.channel);
   if (asked.kind == "connect") {
     connected_ = reply.kind == "connect";
+    last_ping_ = world_.schedule().now();
     client_id_ = reply.client;
     if (!connected_) {
       violated("errors", fmt::format("connect was answered {}", reply.code));
@@ -45,12 +47,15 @@ void Client::handle_reply(const Reply& reply) {
   } else if (asked.kind == "subscribe") {
     reply.kind == "error" ? not_subscribed(*channel, reply) : subscribed(*channel, reply);
   } else if (asked.kind == "unsubscribe") {
-    channel->phase = Phase::kNone;
+    channel->phase = is_unsubscribing(*channel) ? Phase::kUnsubscribing : Phase::kNone;
     channel->positioned = false;
   } else if (asked.kind == "history") {
     check_history(asked, reply);
   } else if (reply.kind == "error") {
     violated("errors", fmt::format("{} was answered {}", asked.kind, reply.code));
+  } else if (asked.kind == "publish" && channel->settings.has_history() &&
+             world_.checker().placed(asked.serial) == nullptr) {
+    violated("publish", fmt::format("publication {} was answered and is nowhere", asked.serial));
   }
 }
 
@@ -149,7 +154,9 @@ void Client::unsubscribed(ClientChannel& channel, std::uint32_t code) {
   }
   channel.phase = Phase::kNone;
   channel.positioned = false;
-  channel.retry_at = schedule.now() + schedule.between(0ms, settled_ ? 100ms : 1s);
+  channel.lost = code == kInsufficientState;
+  channel.retry_at =
+      schedule.now() + schedule.between(0ms, settled_ ? 100ms : world_.paced(1s, 50ms));
 }
 
 // — subscribe replies —
@@ -168,6 +175,7 @@ void Client::subscribed(ClientChannel& channel, const Reply& reply) {
   }
   // An unsubscribe may be on its way already; its reply ends what begins here.
   channel.phase = is_unsubscribing(channel) ? Phase::kUnsubscribing : Phase::kLive;
+  channel.lost = false;
   channel.unlogged.clear();
   channel.positioned = history;
   if (!history) {
@@ -243,7 +251,8 @@ void Client::not_subscribed(ClientChannel& channel, const Reply& reply) {
   Schedule& schedule = world_.schedule();
   channel.phase = is_unsubscribing(channel) ? Phase::kUnsubscribing : Phase::kNone;
   channel.positioned = false;
-  channel.retry_at = schedule.now() + schedule.between(0ms, settled_ ? 100ms : 1s);
+  channel.retry_at =
+      schedule.now() + schedule.between(0ms, settled_ ? 100ms : world_.paced(1s, 50ms));
   if (reply.code == kUnrecoverable && channel.refuse_unrecovered) {
     if (world_.checker().certainly_held(channel.name, channel.asked, channel.settings.history)) {
       violated("refused without need",
@@ -302,6 +311,25 @@ void Client::check_history(const Command& asked, const Reply& reply) {
 }
 
 // — the end —
+
+void Client::note_situation() const {
+  for (const ClientChannel& channel : channels_) {
+    if (channel.phase == Phase::kSubscribing) {
+      TRUNKLINE_SOMETIMES("stop while subscribing");
+    } else if (channel.phase == Phase::kUnsubscribing) {
+      TRUNKLINE_SOMETIMES("stop while unsubscribing");
+    } else if (connected_ && channel.lost) {
+      TRUNKLINE_SOMETIMES("stop during a resync");
+    }
+  }
+  for (const auto& [id, command] : waiting_) {
+    if (command.kind == "publish") {
+      TRUNKLINE_SOMETIMES("stop while a publish is on its way");
+    } else if (command.kind == "history") {
+      TRUNKLINE_SOMETIMES("stop while a history is on its way");
+    }
+  }
+}
 
 void Client::check_caught_up(bool everything) {
   if (!connected_) {

@@ -16,6 +16,7 @@ namespace trunkline::sim {
 namespace {
 
 constexpr Duration kQuiet = 45s;
+constexpr Duration kQuietBrief = 6s;
 
 }  // namespace
 
@@ -29,6 +30,14 @@ void World::act() {
   if (faults_ && schedule_.now() >= silent_until_) {
     any_client().act();
   }
+}
+
+void World::call(std::move_only_function<void(Shard&, std::uint64_t)> ask) {
+  server().any_shard().run([ask = std::move(ask)](Shard& shard) mutable {
+    if (const std::uint64_t number = shard.begin_call(); number != 0) {
+      ask(shard, number);
+    }
+  });
 }
 
 void World::publish(const std::string& channel) {
@@ -48,10 +57,12 @@ void World::publish(const std::string& channel) {
   if (!request.logged) {
     checker_.note_unlogged(serial, channel);
   }
-  request.done = [this, serial, keyed = std::move(keyed)](Result<Position> position) mutable {
+  auto done = [this, serial, keyed = std::move(keyed),
+               must_be_logged = request.logged && request.settings.has_history()](
+                  const Result<Position>& position) mutable {
     const Placed* placed = checker_.placed(serial);
     const bool logged = placed != nullptr && placed->log != nullptr;
-    if (!position.has_value() ||
+    if (!position.has_value() || (must_be_logged && !logged) ||
         (logged && *position != Position{placed->log->epoch, placed->offset})) {
       checker_.violated("publish", fmt::format("publication {} of {} was answered wrongly", serial,
                                                keyed.channel));
@@ -61,7 +72,12 @@ void World::publish(const std::string& channel) {
       keyed_.push_back(std::move(keyed));
     }
   };
-  any_shard().run([request = std::move(request)](Shard& shard) mutable {
+  call([request = std::move(request), done = std::move(done)](Shard& shard,
+                                                              std::uint64_t number) mutable {
+    request.done = [&shard, number, done = std::move(done)](Result<Position> position) mutable {
+      shard.end_call(number);
+      done(position);
+    };
     shard.hub().publish(std::move(request), shard.environment().now.monotonic);
   });
 }
@@ -72,20 +88,21 @@ void World::repeat_publication() {
   if (first.asked + hub::RecentKeys::kAge - 30s <= schedule_.now()) {
     return;
   }
-  hub::PublishRequest request{
-      .channel = first.channel,
-      .settings =
-          session::channel_settings(rules(), *session::find_options(rules(), first.channel)),
-      .publication = {.data = next_data(), .info = {}, .tags = {}},
-      .idempotency_key = first.key,
-      .done = [this, first](Result<Position> position) {
-        if (!position.has_value() || *position != first.position) {
-          checker_.violated("idempotency",
-                            fmt::format("channel {}: key {} was at {} first", first.channel,
-                                        first.key, first.position.offset.value));
-        }
-      }};
-  any_shard().run([request = std::move(request)](Shard& shard) mutable {
+  hub::PublishRequest request{.channel = first.channel,
+                              .settings = session::channel_settings(
+                                  rules(), *session::find_options(rules(), first.channel)),
+                              .publication = {.data = next_data(), .info = {}, .tags = {}},
+                              .idempotency_key = first.key,
+                              .done = {}};
+  call([this, first, request = std::move(request)](Shard& shard, std::uint64_t number) mutable {
+    request.done = [this, first, &shard, number](Result<Position> position) {
+      shard.end_call(number);
+      if (!position.has_value() || *position != first.position) {
+        checker_.violated("idempotency",
+                          fmt::format("channel {}: key {} was at {} first", first.channel,
+                                      first.key, first.position.offset.value));
+      }
+    };
     shard.hub().publish(std::move(request), shard.environment().now.monotonic);
   });
 }
@@ -115,7 +132,7 @@ void World::break_something() {
     client.cut();
     return;
   }
-  const Duration longest = random.one_in(4) ? 45s : 5s;
+  const Duration longest = random.one_in(4) ? 45s : paced(5s, 200ms);
   client.wire()->down.stall_until(schedule_.now() + schedule_.between(0ms, longest));
 }
 
@@ -129,14 +146,15 @@ void World::end_something() {
     hub::HistoryRemoveRequest request{
         .channel = channel,
         .settings = session::channel_settings(rules(), *session::find_options(rules(), channel)),
-        .done = [](const Result<Position>&) {}};
-    any_shard().run([request = std::move(request)](Shard& shard) mutable {
+        .done = {}};
+    call([request = std::move(request)](Shard& shard, std::uint64_t number) mutable {
+      request.done = [&shard, number](const Result<Position>& /*top*/) { shard.end_call(number); };
       shard.hub().history_remove(std::move(request), shard.environment().now.monotonic);
     });
     return;
   }
   const Wire* wire = any_client().wire();
-  if (wire == nullptr) {
+  if (wire == nullptr || wire->shard == nullptr) {
     return;
   }
   wire->shard->run([channel, id = wire->connection, all = random.one_in(3)](Shard& shard) {
@@ -163,7 +181,7 @@ void World::quiet() {
   for (const auto& client : clients_) {
     client->settle_down();
   }
-  run_until(schedule_.now() + kQuiet);
+  run_until(schedule_.now() + paced(kQuiet, kQuietBrief));
   for (const auto& client : clients_) {
     client->check_caught_up(false);
   }
@@ -198,7 +216,7 @@ void World::check_presence() {
         }
       }
     }
-    any_shard().run([this, channel, expected](Shard& shard) {
+    server().any_shard().run([this, channel, expected](Shard& shard) {
       shard.hub().presence({.channel = channel,
                             .done =
                                 [this, channel, expected](Result<hub::Presence> presence) {
@@ -215,47 +233,6 @@ void World::check_presence() {
                                 }},
                            shard.environment().now.monotonic);
     });
-  }
-}
-
-void World::shut_down() {
-  for (int i = 0; i < 10; ++i) {
-    for (const auto& client : clients_) {
-      client->act();
-    }
-  }
-  run_until(schedule_.now() + schedule_.between(0ms, 10ms));
-  over_ = true;
-  for (const auto& shard : shards_) {
-    shard->run([](Shard& going) { going.shut_down(); });
-  }
-  run_until(schedule_.now() + 10s);
-}
-
-void World::check_nothing_left() {
-  for (const auto& shard : shards_) {
-    if (shard->connections() > 0 || shard->hub().stats().feeds.subscriptions > 0 ||
-        shard->environment().registry.size() > 0 || shard->environment().stats.connected > 0) {
-      checker_.violated("left behind",
-                        fmt::format("{} connections, {} subscriptions, {} sessions",
-                                    shard->connections(), shard->hub().stats().feeds.subscriptions,
-                                    shard->environment().registry.size()));
-    }
-  }
-  // Keys of publications first, then the positions.
-  for (int i = 0; i < 2; ++i) {
-    run_until(schedule_.now() + hub::RecentKeys::kAge + rules().history_meta_ttl + 1s);
-    for (const auto& shard : shards_) {
-      shard->run([](Shard&) {});
-    }
-  }
-  run_until(schedule_.now() + rules().history_meta_ttl + 1s);
-  for (const auto& shard : shards_) {
-    const replay::EngineStats left = shard->hub().stats().engine;
-    if (left.logs > 0 || left.memory_bytes > 0) {
-      checker_.violated("memory", fmt::format("{} logs and {} bytes are left of nothing", left.logs,
-                                              left.memory_bytes));
-    }
   }
 }
 

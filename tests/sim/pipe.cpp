@@ -49,6 +49,9 @@ void Pipe::finish() {
 }
 
 void Pipe::deliver(std::string_view bytes) {
+  if (!on_bytes) {
+    return;
+  }
   while (shape_.ragged && bytes.size() > 1 && schedule_.random.one_in(3)) {
     const std::size_t part = 1 + schedule_.random.below(bytes.size() - 1);
     on_bytes(bytes.substr(0, part));
@@ -88,11 +91,11 @@ void Pipe::cut(Duration notice) {
   chunks_.clear();
   const std::size_t part = schedule_.random.below(all.size() + 1);
   if (part > 0) {
-    on_bytes(std::string_view(all).substr(0, part));
+    deliver(std::string_view(all).substr(0, part));
   }
   cut_ = true;
   in_flight_ = 0;
-  schedule_.after(notice, [this] { on_bytes({}); });
+  schedule_.after(notice, [this] { deliver({}); });
   if (wants_writable_ && on_writable) {
     on_writable();
   }

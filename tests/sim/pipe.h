@@ -28,7 +28,7 @@ class Pipe {
   Pipe& operator=(const Pipe&) = delete;
   ~Pipe() = default;
 
-  // Set before the first write. No bytes: the end of the stream.
+  // No bytes: the end of the stream. While not set, what comes out is lost.
   std::function<void(std::string_view)> on_bytes;
   std::function<void()> on_writable;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A shard and its connections as net/ has them, without a thread and without sockets: the same turn
-// in the same order.
+// A shard as src/net/shard.cpp has it, without a thread and without sockets: the same turn in the
+// same order, the same lines of those who write, the same end.
 #pragma once
 
 #include "core/intrusive_list.h"
@@ -12,95 +12,20 @@
 #include "session/json_codec.h"
 #include "session/session.h"
 #include "sim/checker.h"
-#include "sim/pipe.h"
-#include "ws/frame_reader.h"
+#include "sim/connection.h"
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace trunkline::sim {
 
-class Shard;
-struct FlushHook;
-struct DeadHook;
-
-// Both directions of a connection; it outlives both ends.
-struct Wire {
-  Wire(Schedule& schedule, PipeShape up_shape, PipeShape down_shape)
-      : up(schedule, up_shape), down(schedule, down_shape) {}
-
-  Pipe up;    // client to server
-  Pipe down;  // server to client
-  Shard* shard = nullptr;
-  std::uint64_t connection = 0;
-};
-
-// The server's end. Thread: the simulation's.
-class Connection final : public session::Link,
-                         public ws::MessageHandler,
-                         public Timer,
-                         public ListHook<FlushHook>,
-                         public ListHook<DeadHook> {
- public:
-  Connection(Shard& shard, std::uint64_t id, Wire& wire);
-  ~Connection() override;
-
-  void received(std::string_view bytes);
-  void drop();
-  void shut_down();
-
-  [[nodiscard]] session::Session* session() { return session_ ? &*session_ : nullptr; }
-
-  [[nodiscard]] std::uint64_t id() const { return id_; }
-
-  [[nodiscard]] bool is_dropped() const { return dropped_; }
-
-  [[nodiscard]] bool is_closing() const { return closing_; }
-
-  outbox::Outbox& outbox() override { return outbox_; }
-
-  void want_flush() override;
-
-  [[nodiscard]] bool takes_compressed_frames() const override { return takes_compressed_; }
-
-  void close(std::uint16_t code, std::string_view reason) override;
-  bool on_text(std::span<char> message) override;
-  bool on_binary(std::span<char> message) override;
-  bool on_ping(std::string_view payload) override;
-  bool on_pong(std::string_view payload) override;
-  bool on_close(ws::CloseCode code, std::string_view reason) override;
-  void on_timer(TimePoint now) override;
-
- private:
-  friend class Shard;
-
-  void read();
-  void flush();
-  void flushed();
-  void arm_deadline();
-
-  Shard& shard_;
-  const std::uint64_t id_;
-  Wire& wire_;
-  outbox::Outbox outbox_;
-  ws::FrameReader reader_;
-  // By an even number, so that no draw of the seed depends on it.
-  const bool takes_compressed_ = id_ % 2 == 0;
-  std::unique_ptr<session::Session> session_;
-  std::string input_;
-  bool waiting_to_write_ = false;
-  bool dropped_ = false;
-  bool closing_ = false;
-  bool peer_closed_ = false;
-  std::uint64_t due_at_close_ = 0;  // bytes that were queued before the Close frame
-  std::uint64_t written_since_close_ = 0;
-  TimePoint deadline_ = TimePoint::max();
-};
+class Server;
 
 // Frames that are as long as the plain ones, and the same: what is simulated is who gets which of
 // the two, and where it goes on.
@@ -114,64 +39,119 @@ struct ShardOptions {
   session::Options session;
   outbox::OutboxOptions outbox;
   replay::MemoryEngineOptions engine;
+  bool asks_door = false;  // for each handshake
+  // What those behind get of a turn together, and what a connection gets of one gathering.
+  std::size_t catch_up_bytes_per_turn = 2UL * 1024 * 1024;
+  std::size_t run_bytes = outbox::Outbox::kRunBytesMax;
   hub::Pacing pacing;
+};
+
+// The rooms below net/, of one shard. They are freed when the server has ended, while the shard's
+// shell stays for what arrives too late.
+struct Rooms {
+  Rooms(Shard& shard, hub::ShardId self, hub::ShardId shards);
+
+  Random random;
+  TimerWheel timers;
+  replay::MemoryEngine memory;
+  RecordingEngine engine;
+  session::JsonCodec codec;
+  SameFrames compressor;
+  hub::HubShard hub;
+  session::Environment environment;
 };
 
 // Thread: the simulation's.
 class Shard final : public hub::Mail {
  public:
-  using Post = std::function<void(hub::ShardId from, hub::ShardId to, hub::Message)>;
+  using Task = std::move_only_function<void(Shard&)>;
 
-  Shard(Schedule& schedule, Checker& checker, hub::ShardId self, hub::ShardId shards,
-        const ShardOptions& options, const session::Authenticator& authenticator, Post post);
+  // All references must outlive the shard.
+  Shard(Server& server, Schedule& schedule, Checker& checker, hub::ShardId self,
+        hub::ShardId shards, const ShardOptions& options,
+        const session::Authenticator& authenticator);
   ~Shard() override;
 
-  // What happens before the next turn.
+  // What happens before the next turn; nothing once the shard has ended.
   void receive(hub::Message message);
-  void run(std::move_only_function<void(Shard&)> task);
-  // A connection from this wire.
+  void run(Task task);
+  // A connection from this wire; it ends at once when the shard is going down.
   void adopt(Wire& wire);
 
-  [[nodiscard]] hub::HubShard& hub() { return hub_; }
+  // A call of the API, whose connection stays until it was answered. 0: turned away.
+  [[nodiscard]] std::uint64_t begin_call();
+  void end_call(std::uint64_t call);
 
-  [[nodiscard]] session::Environment& environment() { return environment_; }
+  // As net::Shard has them.
+  void drain(Duration deadline, std::move_only_function<void()> drained);
+
+  void finish() { finishing_ = true; }
+
+  // After the end of all shards.
+  void free_rooms();
+
+  [[nodiscard]] bool is_draining() const { return draining_; }
+
+  [[nodiscard]] bool has_ended() const { return ended_; }
+
+  [[nodiscard]] hub::HubShard& hub() { return rooms_->hub; }
+
+  [[nodiscard]] session::Environment& environment() { return rooms_->environment; }
 
   [[nodiscard]] Connection* find(std::uint64_t connection);
 
-  [[nodiscard]] std::size_t connections() const { return connections_.size(); }
+  // Nothing of clients may be here.
+  void check_left_behind();
+  // Nor anything else, when all of it has become too old.
+  void check_nothing_left();
 
-  void shut_down();
+  int snapshots_asked = 0;  // and not answered
 
   void post(hub::ShardId to, hub::Message message) override;
 
  private:
   friend class Connection;
+  friend struct Rooms;
 
   void want_turn(Duration delay);
   void turn();
+  void end_turn();
+  void keep_draining();
+  void end();
+  void reap();
+  void ask_door(std::uint64_t connection);
+  // To the end of the line of those behind.
+  void catch_up(Connection& connection);
   void flush_connections();
+  void flush_behind();
+  std::size_t flush_batch(IntrusiveList<Connection, FlushHook>& line, std::size_t bytes_max);
+  void check_flushed();
   void arm_wakeup();
 
+  Server& server_;
   Schedule& schedule_;
   Checker& checker_;
   const hub::ShardId self_;
   const ShardOptions& options_;
-  Post post_;
-  Random random_;
-  TimerWheel timers_;
-  replay::MemoryEngine memory_;
-  RecordingEngine engine_;
-  session::JsonCodec codec_;
-  SameFrames compressor_;
-  hub::HubShard hub_;
-  session::Environment environment_;
-  std::vector<std::move_only_function<void(Shard&)>> tasks_;
+  const session::Authenticator& authenticator_;
+  std::unique_ptr<Rooms> rooms_;
+  std::vector<Task> tasks_;
   std::vector<std::pair<hub::ShardId, hub::Message>> outgoing_;
-  outbox::Plan plan_;
+  std::vector<outbox::Plan> plans_;
+  std::vector<Connection*> batch_;
   IntrusiveList<Connection, FlushHook> to_flush_;
+  IntrusiveList<Connection, FlushHook> behind_;
   IntrusiveList<Connection, DeadHook> dead_;
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::uint64_t last_connection_ = 0;
+  std::set<std::uint64_t> calls_;
+  std::uint64_t last_call_ = 0;
+  bool draining_ = false;
+  bool finishing_ = false;
+  bool ended_ = false;
+  Duration drain_time_{};
+  TimePoint drain_deadline_ = TimePoint::max();
+  std::move_only_function<void()> drained_;
   TimePoint turn_at_ = TimePoint::max();
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/world.h"
 
+#include "core/probe.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -45,15 +47,24 @@ class Snapshots final : public session::SnapshotProvider {
 
 }  // namespace
 
-World::World(std::uint64_t seed, bool print_trace)
-    : print_trace_(print_trace),
-      schedule_(seed * 0x9e3779b97f4a7c15U + 1),
+World::World(const Script& script)
+    : script_(script),
+      schedule_(script.seed * 0x9e3779b97f4a7c15U + 1),
       checker_(schedule_.now()),
       authenticator_(std::make_unique<NoTokens>()) {
   make_options();
-  make_shards();
+  start_server();
+  make_clients();
+}
+
+World::~World() = default;
+
+void World::make_clients() {
   Random& random = schedule_.random;
-  const std::size_t clients = 2 + random.below(4);
+  // Now and then a crowd, in which many are behind at once.
+  const bool crowd = !script_.brief && random.one_in(10);
+  const std::size_t clients =
+      crowd ? 12 + random.below(8) : 2 + random.below(script_.brief ? 2 : 4);
   for (std::size_t i = 0; i < clients; ++i) {
     clients_.push_back(std::make_unique<Client>(
         *this, i,
@@ -61,8 +72,6 @@ World::World(std::uint64_t seed, bool print_trace)
             .mute = random.one_in(6), .batches = random.one_in(2), .recovers = !random.one_in(5)}));
   }
 }
-
-World::~World() = default;
 
 void World::add_channel(std::string name, session::ChannelOptions options) {
   options.allow_positioning = options.allow_recovery = true;
@@ -80,6 +89,11 @@ void World::make_options() {
   options_.outbox.high_water_bytes = random.one_in(3) ? 1500 : 64UL * 1024;
   options_.outbox.write_deadline = random.one_in(2) ? 10s : 90s;
   options_.engine.total_bytes_max = random.one_in(3) ? 3000 + random.below(20'000) : 64UL << 20U;
+  options_.asks_door = random.one_in(2);
+  if (random.one_in(2)) {
+    options_.catch_up_bytes_per_turn = 1 + random.below(1500);
+    options_.run_bytes = 1 + random.below(700);
+  }
   if (random.one_in(2)) {
     options_.pacing = {.wait_max = std::chrono::milliseconds(50 + random.below(2000)),
                        .free_publications = 1 + random.below(6),
@@ -113,33 +127,19 @@ void World::make_options() {
   }
 }
 
-void World::make_shards() {
+void World::start_server() {
   const auto count = static_cast<hub::ShardId>(1 + schedule_.random.below(4));
-  last_mail_.resize(std::size_t{count} * count);
-  for (hub::ShardId id = 0; id < count; ++id) {
-    shards_.push_back(
-        std::make_unique<Shard>(schedule_, checker_, id, count, options_, *authenticator_,
-                                [this](hub::ShardId from, hub::ShardId to, hub::Message message) {
-                                  deliver(from, to, std::move(message));
-                                }));
-    snapshots_.push_back(std::make_unique<Snapshots>(*this, *shards_.back()));
-    shards_.back()->environment().snapshots = snapshots_.back().get();
+  servers_.push_back(
+      std::make_unique<Server>(schedule_, checker_, options_, *authenticator_, count, faults_));
+  for (const auto& shard : server().shards()) {
+    snapshots_.push_back(std::make_unique<Snapshots>(*this, *shard));
+    shard->environment().snapshots = snapshots_.back().get();
   }
-}
-
-// Mail is late, and in order between any two shards.
-void World::deliver(hub::ShardId from, hub::ShardId to, hub::Message message) {
-  const Duration late = faults_ && schedule_.random.one_in(100) ? 2s : mail_delay_max_;
-  TimePoint& last = last_mail_[from * shards_.size() + to];
-  last = std::max(last, schedule_.now() + schedule_.between(0ms, late));
-  schedule_.at(last, [this, to, message = std::move(message)]() mutable {
-    shards_[to]->receive(std::move(message));
-  });
 }
 
 void World::log(std::string_view who, std::string_view what) {
   schedule_.trace(what);
-  if (print_trace_) {
+  if (script_.print_trace) {
     const std::chrono::duration<double> now = schedule_.now().time_since_epoch();
     std::puts(fmt::format("{:10.6f} {}: {}", now.count(), who, what).c_str());
   }
@@ -147,10 +147,6 @@ void World::log(std::string_view who, std::string_view what) {
 
 Client& World::any_client() {
   return *clients_[schedule_.random.below(clients_.size())];
-}
-
-Shard& World::any_shard() {
-  return *shards_[schedule_.random.below(shards_.size())];
 }
 
 const std::string& World::any_channel() {
@@ -166,7 +162,8 @@ std::string World::next_data() {
 
 Wire& World::open_wire(Client& client) {
   Random& random = schedule_.random;
-  PipeShape up{.delay_max = random.one_in(4) ? 300ms : 5ms, .ragged = random.one_in(3)};
+  PipeShape up{.delay_max = random.one_in(4) ? paced(300ms, 50ms) : 5ms,
+               .ragged = random.one_in(3)};
   PipeShape down = up;
   down.ragged = random.one_in(2);
   down.window = random.one_in(2) ? 64UL * 1024 : 20 + random.below(2000);
@@ -175,7 +172,7 @@ Wire& World::open_wire(Client& client) {
   }
   Wire& wire = *wires_.emplace_back(std::make_unique<Wire>(schedule_, up, down));
   wire.down.on_bytes = [&client, &wire](std::string_view bytes) { client.received(wire, bytes); };
-  any_shard().adopt(wire);
+  server().connect(wire);
   return wire;
 }
 
@@ -185,7 +182,10 @@ bool World::has_snapshots(std::string_view channel) {
 
 void World::take_snapshot(Shard& shard, const std::string& channel, const Position& attached,
                           hub::Done<session::Snapshot> done) {
-  const Duration longest = !faults_ ? 20ms : schedule_.random.one_in(10) ? 20s : 500ms;
+  const Duration longest = !faults_                      ? 20ms
+                           : schedule_.random.one_in(10) ? paced(20s, 1s)
+                                                         : paced(500ms, 100ms);
+  ++shard.snapshots_asked;
   schedule_.after(schedule_.between(0ms, longest), [this, &shard, channel, attached, longest,
                                                     done = std::move(done)]() mutable {
     Random& random = schedule_.random;
@@ -205,6 +205,10 @@ void World::take_snapshot(Shard& shard, const std::string& channel, const Positi
     }
     schedule_.after(schedule_.between(0ms, longest),
                     [&shard, result = std::move(result), done = std::move(done)]() mutable {
+                      --shard.snapshots_asked;
+                      if (shard.has_ended()) {
+                        TRUNKLINE_SOMETIMES("snapshot for a shard that has ended");
+                      }
                       shard.run([result = std::move(result),
                                  done = std::move(done)](Shard&) mutable { done(result); });
                     });
@@ -212,7 +216,8 @@ void World::take_snapshot(Shard& shard, const std::string& channel, const Positi
 }
 
 void World::actor(Duration pause_max, void (World::*step)()) {
-  schedule_.after(schedule_.between(1ms, pause_max), [this, pause_max, step] {
+  const Duration longest = faults_ ? pause_max : std::max<Duration>(pause_max, 100ms);
+  schedule_.after(schedule_.between(1ms, longest), [this, pause_max, step] {
     if (over_) {
       return;
     }
@@ -222,17 +227,35 @@ void World::actor(Duration pause_max, void (World::*step)()) {
 }
 
 void World::run_until(TimePoint end) {
-  schedule_.run_until(end, [this] { return !checker_.failed(); });
+  schedule_.run_until(end, [this] {
+    if (script_.stop_at == schedule_.events() && !server().is_stopping() && servers_.size() == 1) {
+      stop_server();
+    }
+    return !checker_.failed();
+  });
 }
 
-Outcome World::run() {
+void World::make_trouble() {
   Random& random = schedule_.random;
+  if (script_.brief) {
+    actor(15ms, &World::keep_up);
+    actor(25ms, &World::act);
+    actor(40ms, &World::publish_some);
+    actor(300ms, &World::break_something);
+    actor(400ms, &World::end_something);
+    run_until(schedule_.now() + std::chrono::milliseconds(300 + random.below(500)));
+    return;
+  }
   actor(100ms, &World::keep_up);
   actor(std::chrono::milliseconds(100 + random.below(400)), &World::act);
   actor(std::chrono::milliseconds(100 + random.below(700)), &World::publish_some);
   actor(std::chrono::milliseconds(500 + random.below(5000)), &World::break_something);
   actor(std::chrono::milliseconds(1000 + random.below(5000)), &World::end_something);
-  run_until(schedule_.now() + std::chrono::seconds(5 + random.below(25)));
+  const auto length = std::chrono::seconds(5 + random.below(25));
+  if (random.one_in(3)) {
+    plan_stop(length);
+  }
+  run_until(schedule_.now() + length);
   if (random.one_in(3)) {
     silent_until_ = schedule_.now() + std::chrono::seconds(20 + random.below(100));
     const bool alone = random.one_in(2);
@@ -244,14 +267,20 @@ Outcome World::run() {
     }
     run_until(silent_until_ + 15s);
   }
+}
+
+Outcome World::run() {
+  make_trouble();
+  const std::uint64_t steps = schedule_.events();
+  wait_for_server();
   quiet();
   shut_down();
-  check_nothing_left();
   return Outcome{.check = checker_.check(),
                  .detail = checker_.detail(),
                  .trace_hash = schedule_.trace_hash(),
                  .events = schedule_.events(),
-                 .published = last_serial_};
+                 .published = last_serial_,
+                 .steps = steps};
 }
 
 }  // namespace trunkline::sim

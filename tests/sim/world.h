@@ -2,9 +2,10 @@
 //
 // One run: shards, clients, publishers, snapshots and faults, all from one seed.
 //
-//   faults     everything happens: cuts, stalls, server-side ends, minutes of silence
-//   quiet      no more faults; everybody connects and catches up within kQuiet
-//   shutdown   all sessions end; nothing may be left of them
+//   faults     everything happens: cuts, stalls, server-side ends, minutes of silence; in some runs
+//              the server is stopped, and another one takes its place
+//   quiet      no more faults; everybody connects and catches up
+//   shutdown   the server is stopped for good; nothing may be left
 #pragma once
 
 #include "session/authenticator.h"
@@ -12,10 +13,11 @@
 #include "sim/checker.h"
 #include "sim/client.h"
 #include "sim/schedule.h"
-#include "sim/shard.h"
+#include "sim/server.h"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,11 +29,22 @@ struct Outcome {
   std::uint64_t trace_hash = 0;
   std::uint64_t events = 0;
   std::uint64_t published = 0;
+  std::uint64_t steps = 0;  // events until the end of the faults
+};
+
+// What is asked of a run.
+struct Script {
+  std::uint64_t seed = 0;
+  // A second or so in which much happens, and no stop but the one below.
+  bool brief = false;
+  // The server is stopped before the event of that number. Of a brief run.
+  std::optional<std::uint64_t> stop_at{};
+  bool print_trace = false;
 };
 
 class World {
  public:
-  World(std::uint64_t seed, bool print_trace);
+  explicit World(const Script& script);
   World(const World&) = delete;
   World& operator=(const World&) = delete;
   ~World();
@@ -56,6 +69,13 @@ class World {
 
   [[nodiscard]] std::uint64_t last_serial() const { return last_serial_; }
 
+  [[nodiscard]] Server& server() { return *servers_.back(); }
+
+  // The usual time, or what stands for it in a brief run.
+  [[nodiscard]] Duration paced(Duration usual, Duration brief) const {
+    return script_.brief ? brief : usual;
+  }
+
   Wire& open_wire(Client& client);
   void log(std::string_view who, std::string_view what);
 
@@ -67,8 +87,11 @@ class World {
  private:
   void make_options();
   void add_channel(std::string name, session::ChannelOptions options);
-  void make_shards();
-  void deliver(hub::ShardId from, hub::ShardId to, hub::Message message);
+  void start_server();
+  void make_clients();
+  void make_trouble();
+  // Somebody calls the API; `ask` gets the number to end the call with.
+  void call(std::move_only_function<void(Shard&, std::uint64_t)> ask);
   void actor(Duration pause_max, void (World::*step)());
   void keep_up();
   void act();
@@ -78,6 +101,13 @@ class World {
   void break_something();
   void end_something();
   void run_until(TimePoint end);
+  // The stop. (stop.cpp)
+  void plan_stop(Duration within);
+  void burst();
+  void stop_server();
+  void check_stop(Duration deadline, bool hold);
+  void check_nobody_subscribed();
+  void wait_for_server();
   void quiet();
   void check_presence();
   void shut_down();
@@ -92,24 +122,21 @@ class World {
   };
 
   [[nodiscard]] Client& any_client();
-  [[nodiscard]] Shard& any_shard();
   [[nodiscard]] const std::string& any_channel();
 
-  const bool print_trace_;
+  const Script script_;
   Schedule schedule_;
   Checker checker_;
   ShardOptions options_;
   std::unique_ptr<session::Authenticator> authenticator_;
   std::vector<std::string> channels_;
   std::vector<std::unique_ptr<Wire>> wires_;
-  std::vector<std::unique_ptr<session::SnapshotProvider>> snapshots_;  // one a shard
-  std::vector<std::unique_ptr<Shard>> shards_;
-  std::vector<TimePoint> last_mail_;  // from × to: arrival of the newest
+  std::vector<std::unique_ptr<session::SnapshotProvider>> snapshots_;  // one a shard, ever
+  std::vector<std::unique_ptr<Server>> servers_;  // the last one is the present one
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<Keyed> keyed_;
   std::uint64_t last_serial_ = 0;
   std::uint64_t last_key_ = 0;
-  Duration mail_delay_max_{2ms};
   TimePoint silent_until_;
   bool faults_ = true;
   bool over_ = false;
