@@ -99,6 +99,11 @@ void Shard::run() {
 }
 
 void Shard::keep_draining() {
+  while (const auto id = drain_schedule_->next_due(environment_.now.monotonic)) {
+    if (const auto found = connections_.find(*id); found != connections_.end()) {
+      found->second->shut_down();
+    }
+  }
   if (environment_.now.monotonic >= drain_deadline_) {
     for (const auto& [id, connection] : connections_) {
       connection->drop();
@@ -174,7 +179,8 @@ void Shard::end_turn() {
 void Shard::arm_wakeup() {
   std::optional<TimePoint> next = timers_.next_wakeup();
   if (draining_ && !connections_.empty()) {
-    next = std::min(next.value_or(drain_deadline_), drain_deadline_);
+    const TimePoint drain_at = drain_schedule_->next_moment().value_or(drain_deadline_);
+    next = std::min(next.value_or(drain_at), drain_at);
   }
   if (next == wakeup_at_) {
     return;
@@ -311,9 +317,18 @@ void Shard::drain(Duration deadline, Drained drained) {
   draining_ = true;
   drained_ = std::move(drained);
   drain_deadline_ = environment_.now.monotonic + deadline;
+  std::vector<ConnectionId> clients;
   for (const auto& [id, connection] : connections_) {
-    connection->shut_down();
+    if (connection->is_websocket()) {
+      clients.push_back(id);
+    } else {
+      connection->shut_down();
+    }
   }
+  // Each shard has about its part of the clients, and takes as long as the others.
+  const Duration window = session::DrainSchedule::window(clients.size() * mailboxes_.size(),
+                                                         options_.drain_per_second, deadline / 2);
+  drain_schedule_.emplace(clients, environment_.now.monotonic, window, random_);
 }
 
 void Shard::finish() {

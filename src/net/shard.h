@@ -18,6 +18,7 @@
 #include "net/user_counts.h"
 #include "outbox/outbox.h"
 #include "replay/memory_engine.h"
+#include "session/drain_schedule.h"
 #include "session/json_codec.h"
 #include "session/session.h"
 
@@ -50,6 +51,8 @@ struct ShardOptions {
   Duration close_timeout = std::chrono::seconds(5);
   hub::Pacing pacing;
   bool use_io_uring = true;  // where the kernel grants one
+  // Clients that a stop disconnects in a second, on all shards together; 0: all at once.
+  std::size_t drain_per_second = 0;
   // What all connections that catch up get of one turn together: about a millisecond of sending.
   std::size_t catch_up_bytes_per_turn = 2UL * 1024 * 1024;
   HttpHandler http;
@@ -109,8 +112,9 @@ class Shard final : public hub::Mail {
   bool answer_handshake(ConnectionId id, std::optional<Refusal> refused);
   // For connections that come from now on; none: they are plain.
   void set_tls(std::shared_ptr<const TlsContext> context);
-  // Ends all connections (3001), by force once the deadline has passed, and calls `drained` when
-  // they are gone. The shard goes on: connections of others may still ask it for something.
+  // Ends all connections (3001), clients spread over a part of the time that there is, by force
+  // once the deadline has passed, and calls `drained` when they are gone. The shard goes on:
+  // connections of others may still ask it for something.
   void drain(Duration deadline, Drained drained);
   // Ends the thread when no connection is left. After drain().
   void finish();
@@ -198,6 +202,7 @@ class Shard final : public hub::Mail {
   bool draining_ = false;
   bool finishing_ = false;
   TimePoint drain_deadline_;
+  std::optional<session::DrainSchedule> drain_schedule_;
   Drained drained_;
   std::thread thread_;
 };

@@ -211,6 +211,7 @@ void read_root(ConfigSection& root, ServerConfig& config) {
     section.read("io_uring", config.io_uring);
     section.read("catch_up_bytes_per_turn", config.catch_up_bytes_per_turn, 1, kMany);
     section.read("publish_wait_max", config.publish_wait_max);
+    section.read("shutdown_rate", config.shutdown_rate, 0, kMany);
     section.section("outbox", [&config](ConfigSection& outbox) {
       outbox.read("high_water_bytes", config.outbox.high_water_bytes, 1, kMany);
       outbox.read("write_deadline", config.outbox.write_deadline);

@@ -57,6 +57,8 @@ struct ServerConfig {
   bool compression = false;                      // websocket.compression: permessage-deflate
   ws::CompressionSettings compression_settings;  // websocket.compression_level, …_min_size
   Duration shutdown_timeout = std::chrono::seconds(30);
+  // trunkline.shutdown_rate: clients disconnected in a second of a stop; 0: all at once.
+  std::size_t shutdown_rate = 2000;
   unsigned shards = 0;                                 // trunkline.shards; 0: one a core
   std::size_t replay_bytes_max = 256UL * 1024 * 1024;  // trunkline.replay_bytes_max, all logs
   bool io_uring = true;                                // trunkline.io_uring: where there is one

@@ -72,6 +72,7 @@ net::RuntimeOptions Core::runtime_options() {
   options.shard.outbox = config_.outbox;
   options.shard.use_io_uring = config_.io_uring;
   options.shard.pacing.wait_max = config_.publish_wait_max;
+  options.shard.drain_per_second = config_.shutdown_rate;
   options.shard.catch_up_bytes_per_turn = config_.catch_up_bytes_per_turn;
   options.shard.compression = config_.compression;
   options.shard.compression_settings = config_.compression_settings;

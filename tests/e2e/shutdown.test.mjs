@@ -48,6 +48,24 @@ describe('shutdown', { concurrency: false }, () => {
     }
   });
 
+  it('clients are disconnected at moments of their own, and served until then', async () => {
+    const server = await Server.start({ config: 'load',
+      env: { TRUNKLINE_TRUNKLINE_SHUTDOWN_RATE: '10' } });
+    const channel = freshChannel();
+    const clients = await Promise.all(range(1, 20).map(() => RawClient.connect(server)));
+    const told = clients.map(({ closed }) => closed);
+    server.process.kill('SIGTERM');
+    assert.equal((await Promise.race(told)).code, 3001);
+    // Who is still there is answered as ever, until its own turn comes.
+    const answers = await Promise.all(clients.map((client) =>
+      Promise.race([client.ask('subscribe', { channel }), client.closed]).catch(() => undefined)));
+    assert.ok(answers.some((answer) => answer?.code === undefined && answer !== undefined), 'nobody was served');
+    for (const { code, reason } of await within(Promise.all(told), 'all are told')) {
+      assert.deepEqual([code, reason], [3001, 'shutdown']);
+    }
+    assert.deepEqual(await within(server.exited, 'the end'), [0, null]);
+  });
+
   it('a second signal ends a server that waits for a stalled client at once', async () => {
     const server = await Server.start({ config: 'load' });
     const channel = freshChannel();

@@ -105,6 +105,7 @@ inline constexpr Option kOptions[] = {
     {"trunkline.catch_up_bytes_per_turn", Kind::kInteger, "70000",
      TRUNKLINE_SHOWS(catch_up_bytes_per_turn)},
     {"trunkline.publish_wait_max", Kind::kTime, "70000ms", TRUNKLINE_SHOWS(publish_wait_max)},
+    {"trunkline.shutdown_rate", Kind::kInteger, "70", TRUNKLINE_SHOWS(shutdown_rate)},
     {"trunkline.outbox.high_water_bytes", Kind::kInteger, "70000",
      TRUNKLINE_SHOWS(outbox.high_water_bytes)},
     {"trunkline.outbox.write_deadline", Kind::kTime, "70000ms",

@@ -48,6 +48,7 @@ constexpr std::array kMutants = {
 };
 
 constexpr std::array kPoints = {
+    "a client is disconnected later than the stop",
     "a drained shard is asked",
     "a gap was told",
     "a turn ends before all caught up",

@@ -206,7 +206,7 @@ void Shard::arm_wakeup() {
   const TimePoint soon = schedule_.now() + 1ms;
   TimePoint next = rooms_->timers.next_wakeup().value_or(TimePoint::max());
   if (drained_) {
-    next = std::min(next, drain_deadline_);
+    next = std::min(next, drain_schedule_->next_moment().value_or(drain_deadline_));
   }
   if (next != TimePoint::max()) {
     want_turn(std::max(next, soon) - schedule_.now());
@@ -304,13 +304,29 @@ void Shard::drain(Duration deadline, std::move_only_function<void()> drained) {
   drained_ = std::move(drained);
   drain_time_ = deadline;
   drain_deadline_ = schedule_.now() + deadline;
+  std::vector<std::uint64_t> clients;
   for (const auto& [id, connection] : connections_) {
     connection->note_situation();
-    connection->shut_down();
+    if (connection->session() != nullptr) {
+      clients.push_back(id);
+    } else {
+      connection->shut_down();
+    }
   }
+  const Duration window =
+      session::DrainSchedule::window(clients.size(), options_.drain_per_second, deadline / 2);
+  drain_schedule_.emplace(clients, schedule_.now(), window, rooms_->random);
 }
 
 void Shard::keep_draining() {
+  while (const auto id = drain_schedule_->next_due(schedule_.now())) {
+    if (Connection* connection = find(*id)) {
+      if (schedule_.now() > drain_deadline_ - drain_time_) {
+        TRUNKLINE_SOMETIMES("a client is disconnected later than the stop");
+      }
+      connection->shut_down();
+    }
+  }
   if (schedule_.now() >= drain_deadline_) {
     for (const auto& [id, connection] : connections_) {
       connection->give_up();

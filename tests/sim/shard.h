@@ -9,6 +9,7 @@
 #include "hub/shard.h"
 #include "outbox/outbox.h"
 #include "replay/memory_engine.h"
+#include "session/drain_schedule.h"
 #include "session/json_codec.h"
 #include "session/session.h"
 #include "sim/checker.h"
@@ -18,6 +19,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -44,6 +46,7 @@ struct ShardOptions {
   std::size_t catch_up_bytes_per_turn = 2UL * 1024 * 1024;
   std::size_t run_bytes = outbox::Outbox::kRunBytesMax;
   hub::Pacing pacing;
+  std::size_t drain_per_second = 0;
 };
 
 // The rooms below net/, of one shard. They are freed when the server has ended, while the shard's
@@ -151,6 +154,7 @@ class Shard final : public hub::Mail {
   bool ended_ = false;
   Duration drain_time_{};
   TimePoint drain_deadline_ = TimePoint::max();
+  std::optional<session::DrainSchedule> drain_schedule_;
   std::move_only_function<void()> drained_;
   TimePoint turn_at_ = TimePoint::max();
 };

@@ -90,6 +90,7 @@ void World::make_options() {
   options_.outbox.write_deadline = random.one_in(2) ? 10s : 90s;
   options_.engine.total_bytes_max = random.one_in(3) ? 3000 + random.below(20'000) : 64UL << 20U;
   options_.asks_door = random.one_in(2);
+  options_.drain_per_second = random.one_in(2) ? 1 + random.below(200) : 0;
   if (random.one_in(2)) {
     options_.catch_up_bytes_per_turn = 1 + random.below(1500);
     options_.run_bytes = 1 + random.below(700);
