@@ -38,7 +38,7 @@ Connection::Connection(Shard& shard, ConnectionId id, int descriptor, Ticket tic
 Connection::~Connection() = default;
 
 void Connection::start() {
-  http_ = std::make_unique<Http>(shard_.options_);
+  http_ = std::make_unique<Http>(shard_.options_.request_body_bytes_max);
   deadline_ = shard_.environment_.now.monotonic + shard_.options_.request_timeout;
   arm_deadline();
   wait_readable();

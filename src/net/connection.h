@@ -13,6 +13,7 @@
 #include "session/session.h"
 #include "ws/deflate.h"
 #include "ws/frame_reader.h"
+#include "ws/handshake.h"
 
 #include <boost/asio/ip/tcp.hpp>
 
@@ -110,9 +111,8 @@ class Connection final : public session::Link,
   // A handshake: asks the door, goes on in admitted(). (connection_admission.cpp)
   void ask_admission();
   void upgrade();
-  void refuse_upgrade(unsigned status, std::string reason);
+  void refuse_upgrade(const ws::HandshakeRefusal& refusal);
   void received_frames(std::span<char> bytes);
-  [[nodiscard]] bool is_origin_allowed(std::string_view origin, std::string_view host) const;
   // What the shard is to write for this connection now: of the plan, or what TLS made of it. The
   // spans stay until wrote().
   std::span<const std::string_view> gather(outbox::Plan& plan);
