@@ -7,6 +7,7 @@
 #include "core/intrusive_list.h"
 #include "core/timer_wheel.h"
 #include "net/admission.h"
+#include "net/ending.h"
 #include "net/http.h"
 #include "net/tls.h"
 #include "outbox/outbox.h"
@@ -47,7 +48,7 @@ class Connection final : public session::Link,
   void shut_down();
   // Closes the socket at once; the object goes at the end of the turn or when its last operation
   // has been told.
-  void drop();
+  void drop(Ending how);
   // The answer to the request that is being handled.
   void respond(HttpResponse response);
   // The door's answer to the handshake that is being handled.
