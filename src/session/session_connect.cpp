@@ -14,6 +14,7 @@ namespace trunkline::session {
 
 void Session::connect(std::uint32_t id, const ConnectCommand& command) {
   const ClientOptions& options = environment_.options.client;
+  remember_asked(command.subs);
   if (command.token.empty()) {
     if (!options.insecure && !options.allow_anonymous_connect_without_token) {
       environment_.log(
@@ -80,12 +81,18 @@ void Session::authenticated(std::uint32_t id, const ConnectionClaims& claims) {
 }
 
 void Session::connected(std::uint32_t id, const ConnectionClaims& claims) {
-  const ClientOptions& options = environment_.options.client;
-  const Now& now = environment_.now;
-  state_ = State::kConnected;
   client_ = environment_.random.uuid();
   user_ = claims.user;
   info_ = claims.info;
+  attach_at_connect(id, claims);
+}
+
+// `subs`: results of server-side subscriptions, by channel; empty: none.
+void Session::write_connected(std::uint32_t id, const ConnectionClaims& claims,
+                              std::string_view subs) {
+  const ClientOptions& options = environment_.options.client;
+  const Now& now = environment_.now;
+  state_ = State::kConnected;
   expire_at_ = claims.expire_at;
   environment_.registry.add_user(user_, id_);
   ++environment_.stats.connected;
@@ -99,6 +106,9 @@ void Session::connected(std::uint32_t id, const ConnectionClaims& claims) {
   json.open().member("client").string(client_);
   json.member("version").string(environment_.options.server_version);
   write_expiry(json, expire_at_, now.wall);
+  if (!subs.empty()) {
+    json.member("subs").raw(subs);
+  }
   if (options.ping_interval > Duration{0}) {
     // The first one in the upper half of the interval, so that a herd is spread.
     const auto half = static_cast<std::uint64_t>(options.ping_interval.count()) / 2;
