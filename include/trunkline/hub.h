@@ -181,7 +181,7 @@ class Hub {
       ConnectionsDone done = [](const Result<std::size_t>&) {});
 
   // Closes connections with a code from 3000 to 4999 (3000–3499 and 4000–4499: clients reconnect)
-  // and a reason of 1 to 123 bytes. Errors: kInvalidArgument for others.
+  // and a reason of 1 to 123 bytes of UTF-8. Errors: kInvalidArgument for others.
   void disconnect_user(
       UserConnections who, std::uint16_t code, std::string reason,
       ConnectionsDone done = [](const Result<std::size_t>&) {});

@@ -96,6 +96,9 @@ std::vector<ServerChannel> Session::channels_at_connect(const ConnectionClaims& 
   }
   std::vector<ServerChannel> channels;
   for (ServerChannel& channel : all) {
+    if (channels.size() > options.channel_limit) {
+      break;  // too many, however many more there are
+    }
     if (std::ranges::find(channels, channel.channel, &ServerChannel::channel) != channels.end()) {
       continue;
     }
@@ -303,7 +306,6 @@ void Session::fail_server_side(Entry& entry, const ErrorReply& error) {
   }
   // The client has never heard of it.
   const std::unique_ptr<Subscribing> pending = std::move(entry.pending);
-  entry.pending = nullptr;
   environment_.log(
       fmt::format("client {} could not be subscribed to '{}'", client_, pending->channel));
   erase_entry(entry);
