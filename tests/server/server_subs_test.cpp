@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <future>
 #include <memory>
@@ -37,6 +38,14 @@ class Notes {
     return lines_;
   }
 
+  // The lines, once this one is among them.
+  std::vector<std::string> wait_for(const std::string& line) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, 60s,
+                                  [&] { return std::ranges::find(lines_, line) != lines_.end(); }));
+    return lines_;
+  }
+
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -57,6 +66,10 @@ class ServerSubs : public ::testing::Test {
     auto made = Server::create(std::move(options));
     ASSERT_TRUE(made.has_value()) << to_string(made.error());
     server = std::move(*made);
+    // A slow start: channel `slow` has its state when the test gives it.
+    server->hub().on_snapshot("slow", [this](const SnapshotRequest&, SnapshotDone end) {
+      asked.set_value(std::move(end));
+    });
     ASSERT_TRUE(server->start().has_value());
     ASSERT_TRUE(loop.start().has_value());
   }
@@ -65,6 +78,12 @@ class ServerSubs : public ::testing::Test {
 
   // A connected client of the user.
   void join(const std::string& user, const std::string& channels = "") {
+    begin(user, channels);
+    client_ids.push_back(ids.back()->get_future().get());
+  }
+
+  // One that connects.
+  void begin(const std::string& user, const std::string& channels) {
     notes.push_back(std::make_unique<Notes>());
     Notes& mine = *notes.back();
     ids.push_back(std::make_shared<std::promise<std::string>>());
@@ -97,7 +116,6 @@ class ServerSubs : public ::testing::Test {
         "k", fmt::format(R"({{"sub":"{}","channels":[{}]}})", user, channels));
     clients.push_back(std::make_unique<Client>(loop, options, std::move(handlers)));
     clients.back()->connect();
-    client_ids.push_back(ids.back()->get_future().get());
   }
 
   // What a call of the hub ends with.
@@ -108,6 +126,7 @@ class ServerSubs : public ::testing::Test {
     return answer->get_future().get();
   }
 
+  std::promise<SnapshotDone> asked;
   std::unique_ptr<Server> server;
   std::vector<std::unique_ptr<Notes>> notes;
   std::vector<std::shared_ptr<std::promise<std::string>>> ids;
@@ -175,6 +194,42 @@ TEST_F(ServerSubs, OfATokenGoOnAfterAReconnectAndOthersHaveEnded) {
   hub.publish("kept", "2");
   EXPECT_EQ(notes[0]->wait(6), (Lines{"kept at 0", "given at 0", "kept 1 1", "given ended 5",
                                       "kept at 1", "kept 2 2"}));
+}
+
+TEST_F(ServerSubs, LoseNothingThatIsPublishedWhileTheConnectWaits) {
+  begin("ann", R"("a","b","c","slow")");
+  SnapshotDone end = asked.get_future().get();
+  Hub& hub = server->hub();
+  constexpr int kEach = 20;
+  for (int i = 1; i <= kEach; ++i) {
+    for (const char* channel : {"a", "b", "c"}) {
+      hub.publish(channel, std::to_string(i));
+    }
+  }
+  // When the last of each has its position all of them are in the logs.
+  for (const char* channel : {"a", "b", "c"}) {
+    std::promise<Position> last;
+    hub.publish(channel, "99", {}, [&last](Result<Position> at) { last.set_value(*at); });
+    EXPECT_EQ(last.get_future().get().offset.value, kEach + 1U);
+  }
+  EXPECT_TRUE(notes[0]->wait(0).empty()) << "nothing may be told before the connect";
+  end(Snapshot{.data = "7", .position = {}});
+  for (const std::string channel : {"a", "b", "c"}) {
+    const Lines told = notes[0]->wait_for(fmt::format("{} {} 99", channel, kEach + 1));
+    Lines seen;
+    for (const std::string& line : told) {
+      if (line.starts_with(channel + " ")) {
+        seen.push_back(line);
+      }
+    }
+    // Its attach was on its way with the others' while the first ones were published.
+    const int begun = std::stoi(seen.at(0).substr(5));
+    Lines expected{fmt::format("{} at {}", channel, begun)};
+    for (int i = begun + 1; i <= kEach + 1; ++i) {
+      expected.push_back(fmt::format("{} {} {}", channel, i, i > kEach ? 99 : i));
+    }
+    EXPECT_EQ(seen, expected);
+  }
 }
 
 TEST_F(ServerSubs, SayWhatTheyDoNotTake) {
