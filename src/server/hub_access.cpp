@@ -22,19 +22,19 @@ hub::ShardId home_of(net::Runtime& runtime, std::string_view channel) {
 
 // Calls the caller back once; destroyed uncalled (the server is stopping) it says so.
 template <class T>
-class Answer {
+class HubAnswer {
  public:
   using Done = std::move_only_function<void(Result<T>)>;
 
-  explicit Answer(Done done) : done_(std::move(done)) {}
+  explicit HubAnswer(Done done) : done_(std::move(done)) {}
 
-  Answer(Answer&& other) noexcept : done_(std::exchange(other.done_, nullptr)) {}
+  HubAnswer(HubAnswer&& other) noexcept : done_(std::exchange(other.done_, nullptr)) {}
 
-  Answer(const Answer&) = delete;
-  Answer& operator=(const Answer&) = delete;
-  Answer& operator=(Answer&&) = delete;
+  HubAnswer(const HubAnswer&) = delete;
+  HubAnswer& operator=(const HubAnswer&) = delete;
+  HubAnswer& operator=(HubAnswer&&) = delete;
 
-  ~Answer() {
+  ~HubAnswer() {
     if (done_) {
       done_(fail(ErrorCode::kClosed, "the server has stopped"));
     }
@@ -48,7 +48,7 @@ class Answer {
 
 void act(server::Core& core, UserConnections who, std::function<bool(session::Session&)> action,
          ConnectionsDone done) {
-  Answer<std::size_t> answer(std::move(done));
+  HubAnswer<std::size_t> answer(std::move(done));
   server::UserSelection selection{.user = std::move(who.user), .client = std::move(who.client)};
   if (selection.empty()) {
     answer(fail(ErrorCode::kInvalidArgument, "neither a user nor a client is named"));
@@ -61,7 +61,7 @@ void act(server::Core& core, UserConnections who, std::function<bool(session::Se
 }  // namespace
 
 void Hub::publish(std::string channel, std::string json, PublishOptions options, PublishDone done) {
-  Answer<Position> answer(std::move(done));
+  HubAnswer<Position> answer(std::move(done));
   const auto settings = core_.settings(channel);
   if (!settings.has_value()) {
     answer(fail(ErrorCode::kUnknownChannel, "no namespace for channel '" + channel + "'"));

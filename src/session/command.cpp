@@ -175,6 +175,7 @@ struct CommandDecoder::Parser {
            : key == "name"    ? fields.text(body.name)
            : key == "version" ? fields.text(body.version)
            : key == "subs"    ? read_subs(value, body)
+           : key == "data"    ? fields.raw(document, body.data)
                               : true;
   }
 
@@ -214,6 +215,7 @@ struct CommandDecoder::Parser {
            : key == "recoverable" ? fields.flag(body.recoverable)
            : key == "join_leave"  ? fields.flag(body.join_leave)
            : key == "delta"       ? fields.text(body.delta)
+           : key == "data"        ? fields.raw(document, body.data)
            : key == "flag"        ? fields.number(body.flag)
            : key == "type"        ? fields.number(body.type)
                                   : true;

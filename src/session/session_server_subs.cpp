@@ -111,12 +111,13 @@ std::vector<ServerChannel> Session::channels_at_connect(const ConnectionClaims& 
   return channels;
 }
 
-void Session::attach_at_connect(std::uint32_t id, const ConnectionClaims& claims) {
+void Session::attach_at_connect(std::uint32_t id, const ConnectionClaims& claims,
+                                std::string_view data) {
   std::vector<ServerChannel> channels = channels_at_connect(claims);
   note_token_channels(claims);
   if (channels.empty()) {
     connecting_.reset();
-    write_connected(id, claims, {});
+    write_connected(id, claims, data, {});
     return;
   }
   if (channels.size() > environment_.options.client.channel_limit) {
@@ -129,6 +130,7 @@ void Session::attach_at_connect(std::uint32_t id, const ConnectionClaims& claims
   connecting_->id = id;
   connecting_->claims = claims;
   connecting_->claims.channels.clear();
+  connecting_->data = data;
   connecting_->attaching = channels.size();
   connecting_->received = environment_.now.monotonic;
   ++in_flight_;
@@ -166,7 +168,7 @@ void Session::finish_connect() {
     subs.raw(entry.pending->result);
   }
   subs.close();
-  write_connected(connecting->id, connecting->claims, subs.view());
+  write_connected(connecting->id, connecting->claims, connecting->data, subs.view());
   for (Entry& entry : entries_) {
     const std::unique_ptr<Subscribing> pending = std::move(entry.pending);
     const Offset next = TRUNKLINE_MUTANT("connect-begins-at-head")
@@ -177,7 +179,7 @@ void Session::finish_connect() {
     }
     go_live(entry, pending->join_leave, next);
   }
-  answered(connecting->received, false);
+  answered(connecting->received, true);
 }
 
 // The stale timer goes on; the client closes the connection itself.
@@ -187,7 +189,7 @@ void Session::refuse_connect(const ErrorReply& error) {
   entries_.clear();
   state_ = State::kRefused;
   reply_error(connecting->id, error);
-  answered(connecting->received, false);
+  answered(connecting->received, true);
 }
 
 void Session::note_token_channels(const ConnectionClaims& claims) {
@@ -257,7 +259,8 @@ void Session::begin_from_server(ServerChannel channel, const ChannelOptions& opt
   if (!channel.info.empty() || channel.expire_at.has_value()) {
     granted = std::make_unique<Granted>(Granted{std::move(channel.info), channel.expire_at});
   }
-  attach(Entry{nullptr, std::move(pending), std::move(granted), true}, options);
+  entries_.push_back(Entry{nullptr, std::move(pending), std::move(granted), true});
+  attach(entries_.back());
 }
 
 void Session::finish_server_side(Entry& entry, Offset result_offset, Offset next,

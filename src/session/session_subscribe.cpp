@@ -71,7 +71,7 @@ std::optional<ErrorReply> Session::check_token(const SubscribeCommand& command,
 
 std::optional<ErrorReply> Session::check_subscribe(const SubscribeCommand& command,
                                                    const ChannelOptions*& options,
-                                                   std::unique_ptr<Granted>& granted) {
+                                                   std::unique_ptr<Granted>& granted, bool& asks) {
   const ChannelRules& rules = environment_.options.channel;
   if (command.channel.size() > rules.max_length) {
     return kErrorBadRequest;
@@ -114,6 +114,11 @@ std::optional<ErrorReply> Session::check_subscribe(const SubscribeCommand& comma
     case UserLimit::kNone:
       break;
   }
+  asks = environment_.application != nullptr &&
+         environment_.application->decides_subscribe(command.channel, *options);
+  if (asks) {
+    return std::nullopt;
+  }
   const bool allowed = may_subscribe(*options, asker(command.channel));
   return allowed ? std::nullopt : std::optional(kErrorPermissionDenied);
 }
@@ -132,7 +137,8 @@ void Session::subscribe(std::uint32_t id, const SubscribeCommand& command, std::
   }
   const ChannelOptions* options = nullptr;
   std::unique_ptr<Granted> granted;
-  if (const auto error = check_subscribe(command, options, granted)) {
+  bool asks_application = false;
+  if (const auto error = check_subscribe(command, options, granted, asks_application)) {
     if (state_ == State::kConnected) {
       reply_error(id, *error);
     }
@@ -157,14 +163,22 @@ void Session::subscribe(std::uint32_t id, const SubscribeCommand& command, std::
       (options->force_push_join_leave || (command.join_leave && may_read_presence(*options, asks)));
   pending->reject_unrecovered = (command.flag & kFlagRejectUnrecovered) != 0;
 
-  attach(Entry{nullptr, std::move(pending), std::move(granted)}, *options);
+  ++in_flight_;
+  entries_.push_back(Entry{nullptr, std::move(pending), std::move(granted)});
+  if (asks_application) {
+    ask_subscribe(entries_.back(), command.data);
+  } else {
+    attach(entries_.back());
+  }
 }
 
-void Session::attach(Entry entry, const ChannelOptions& options) {
+void Session::attach(const Entry& entry) {
   const Subscribing& pending = *entry.pending;
+  const ChannelOptions* options = find_options(environment_.options.channel, pending.channel);
+  TRUNKLINE_ASSERT(options != nullptr);
   hub::HubShard::Attach request{
       .channel = pending.channel,
-      .settings = channel_settings(environment_.options.channel, options),
+      .settings = channel_settings(environment_.options.channel, *options),
       .member = {client_, user_, info_, entry.granted ? entry.granted->info : std::string{}},
       .sink = {},
       .take = {}};
@@ -180,10 +194,6 @@ void Session::attach(Entry entry, const ChannelOptions& options) {
       session->attached(ticket, std::move(subscription), where);
     }
   };
-  if (pending.beginning == Beginning::kCommand) {
-    ++in_flight_;
-  }
-  entries_.push_back(std::move(entry));
   environment_.hub.attach(std::move(request), environment_.now.monotonic);
 }
 
@@ -260,14 +270,14 @@ void Session::attached(std::uint64_t ticket, std::unique_ptr<hub::Subscription> 
     fail_subscribe(ticket, kErrorUnrecoverablePosition);
     return;
   }
-  const bool snapshot = !pending.recovered && pending.data.empty() &&
-                        environment_.snapshots != nullptr &&
+  const bool has_data = pending.beginning != Beginning::kCommand && !pending.data.empty();
+  const bool snapshot = !pending.recovered && !has_data && environment_.snapshots != nullptr &&
                         environment_.snapshots->covers(pending.channel);
   if (snapshot) {
     ask_snapshot(entry);
     return;
   }
-  finish_subscribe(entry, result, next, publications, {});
+  finish_subscribe(entry, result, next, publications, pending.data);
 }
 
 void Session::ask_snapshot(Entry& entry) {
