@@ -26,14 +26,16 @@ std::optional<Number> number(std::string_view text, std::size_t digits_max, int 
   return value;
 }
 
-// The groups of one side of "::", as far as `out` has room; nothing when one of them is none.
-std::optional<std::size_t> read_groups(std::string_view text, std::span<std::uint16_t> out) {
+// The groups of one side of "::", as far as `out` has room; nothing when one of them is none. An
+// IPv4 address may only be the last of all.
+std::optional<std::size_t> read_groups(std::string_view text, std::span<std::uint16_t> out,
+                                       bool is_last) {
   std::size_t count = 0;
   while (!text.empty()) {
     const std::size_t colon = text.find(':');
     const std::string_view part = text.substr(0, colon);
     if (const auto v4 = part.contains('.') ? parse_v4(part) : std::nullopt; v4.has_value()) {
-      if (colon != std::string_view::npos || count + 2 > out.size()) {
+      if (!is_last || colon != std::string_view::npos || count + 2 > out.size()) {
         return std::nullopt;
       }
       out[count++] = static_cast<std::uint16_t>(v4->bytes[0] << 8U | v4->bytes[1]);
@@ -79,13 +81,14 @@ std::optional<PeerEndpoint> parse_v4(std::string_view text) {
 std::optional<PeerEndpoint> parse_v6(std::string_view text) {
   std::array<std::uint16_t, kV6Groups> groups{};
   const std::size_t gap = text.find("::");
-  const std::optional<std::size_t> before = read_groups(text.substr(0, gap), groups);
+  const std::optional<std::size_t> before =
+      read_groups(text.substr(0, gap), groups, gap == std::string_view::npos);
   if (!before.has_value() || (gap == std::string_view::npos && *before != kV6Groups)) {
     return std::nullopt;
   }
   if (gap != std::string_view::npos) {
     std::array<std::uint16_t, kV6Groups> tail{};
-    const std::optional<std::size_t> after = read_groups(text.substr(gap + 2), tail);
+    const std::optional<std::size_t> after = read_groups(text.substr(gap + 2), tail, true);
     if (!after.has_value() || *before + *after >= kV6Groups) {
       return std::nullopt;
     }
