@@ -66,8 +66,8 @@ void Machine::settle() {
   if (!is_running()) {
     return;
   }
-  resume_if_room();
   trim();
+  resume_if_room();  // also for the places that trimming freed
   refill();
   dial_ready();
 }

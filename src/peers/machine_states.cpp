@@ -157,6 +157,7 @@ void Machine::lose(Peer& peer, Ending ending, std::string_view why) {
   const PeerKind kind = peer.kind;
   if (peer.kind == PeerKind::kPermanent && ending != Ending::kForGood) {
     peer.remote.clear();
+    peer.host = peer.record->host;
     set_waiting(peer, PeerState::kDisconnected, why);
   } else {
     set_state(peer, PeerState::kDisconnected, why);

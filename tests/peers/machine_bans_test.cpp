@@ -79,6 +79,19 @@ TEST_F(MachineTest, ForgivingEndsABan) {
   EXPECT_EQ(step(Ban{"a b", {}}).error().code, ErrorCode::kInvalidArgument);
 }
 
+// Found by the simulation (seed 36): after a connection the host stayed that of the endpoint.
+TEST_F(MachineTest, APenaltyOfALostNameIsTheNames) {
+  begin();
+  const PeerId id = connect("host.example:80", true);
+  const DialId dial = take<Resolve>().at(0).dial;
+  step(Resolved{dial, std::vector{parse_endpoint("192.0.2.1:80").value()}});
+  succeed(attempt());
+  step(Disconnect{id});
+  step(PenalizePeer{id, 100, 0});
+  EXPECT_DOUBLE_EQ(machine->score("host.example", now), 100);
+  EXPECT_DOUBLE_EQ(machine->score("192.0.2.1", now), 0);
+}
+
 TEST_F(MachineTest, AnEndpointOfABannedHostIsNotDialledByName) {
   begin();
   step(Ban{"192.0.2.1", {}});

@@ -129,6 +129,19 @@ TEST_F(InboundTest, TheHighWatermarkTrims) {
   EXPECT_EQ(machine->metrics().trimmed, 2U);
 }
 
+// Found by the simulation (seed 1): the listeners stayed paused until the next event.
+TEST_F(InboundTest, TrimmingLetsTheListenersGoOn) {
+  PeerOptions options = with_places(2, false);
+  options.high_water = 1;
+  begin(options);
+  accept("198.51.100.1:1");
+  accept("198.51.100.2:1");
+  ASSERT_TRUE(machine->counts().listeners_paused);
+  pass(71s);
+  EXPECT_EQ(machine->counts().inbound, 0U);
+  EXPECT_FALSE(machine->counts().listeners_paused);
+}
+
 TEST_F(InboundTest, TrimmingWaitsForGraceAndItsInterval) {
   PeerOptions options = plain();
   options.high_water = 2;
