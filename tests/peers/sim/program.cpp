@@ -49,9 +49,17 @@ void World::ask_for_something() {
     return;
   }
   const bool duplicate = random.one_in(4);
-  const std::string address = random.one_in(6)   ? "name.example:80"
-                              : random.one_in(6) ? "10.99.0.1:80"
-                                                 : some_address();
+  std::string address = random.one_in(6)   ? "name.example:80"
+                        : random.one_in(6) ? "10.99.0.1:80"
+                                           : some_address();
+  // A feeler's, when there is one: the request must not have to wait for it.
+  machine_->for_each(
+      [&address](const PeerInfo& info) {
+        if (info.kind == PeerKind::kFeeler) {
+          address = info.address;
+        }
+      },
+      schedule_.now());
   model_.next_request(duplicate);
   static_cast<void>(step(
       Connect{{.address = address, .permanent = random.one_in(2), .allow_duplicate = duplicate}}));
