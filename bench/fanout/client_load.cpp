@@ -22,10 +22,14 @@ namespace {
 // Connections under way at once: a server's backlog is not what is measured.
 constexpr std::size_t kConnectingMax = 256;
 
-// A JSON string of kMessageBytes with the publication's number and time.
-std::string message(std::uint64_t number) {
+// A JSON string of `bytes` with the publication's number and time, and words that differ from
+// publication to publication.
+std::string message(std::uint64_t number, std::size_t bytes) {
   std::string text = fmt::format("\"{}:{}:", number, now_ns());
-  text.resize(kMessageBytes - 1, 'x');
+  for (std::uint64_t word = number; text.size() < bytes; word = word * 6364136223846793005U + 1) {
+    text += fmt::format("value {} ", word >> 54U);
+  }
+  text.resize(bytes - 1);
   return text + '"';
 }
 
@@ -106,6 +110,7 @@ void ClientLoad::connect_next() {
   }
   ClientOptions options;
   options.url = fmt::format("ws://127.0.0.1:{}/connection/websocket", options_.port);
+  options.compression = options_.compression;
   options.connect_timeout = std::chrono::seconds(30);
   options.command_timeout = std::chrono::seconds(30);
   clients_.push_back(std::make_unique<Client>(loop_, options, ClientHandlers{}));
@@ -150,11 +155,12 @@ Result<void> ClientLoad::connect(std::chrono::seconds timeout) {
 void ClientLoad::publish_one() {
   const std::uint64_t number = published_++;
   copies_[number % copies_.size()] = 0;
-  publisher_->publish(kChannel, message(number), [this](const ClientResult<void>& done) {
-    if (!done.has_value()) {
-      broken("a publication was refused: " + done.error().context);
-    }
-  });
+  publisher_->publish(kChannel, message(number, options_.message_bytes),
+                      [this](const ClientResult<void>& done) {
+                        if (!done.has_value()) {
+                          broken("a publication was refused: " + done.error().context);
+                        }
+                      });
 }
 
 void ClientLoad::received(const Publication& publication) {

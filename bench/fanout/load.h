@@ -22,14 +22,18 @@ struct LoadResult {
   std::uint64_t p99_ns = 0;
 };
 
+// Messages are JSON strings of this many bytes, quotes included.
+inline constexpr std::size_t kMessageBytes = 128;
+
 struct LoadOptions {
   std::uint16_t port = 0;
   std::size_t subscribers = 0;
   std::size_t window = 0;
+  // Of the client library's load only.
+  std::size_t message_bytes = kMessageBytes;
+  bool compression = false;  // permessage-deflate is offered
 };
 
-// Messages are JSON strings of this many bytes, quotes included.
-inline constexpr std::size_t kMessageBytes = 128;
 inline constexpr const char* kChannel = "bench";
 
 class Load {

@@ -148,7 +148,8 @@ Result<Row> measure(const Arguments& arguments, const std::vector<std::string>& 
   if (const auto settled = settle(arguments, process->port()); !settled.has_value()) {
     return std::unexpected(settled.error());
   }
-  const auto load = make_load(arguments, {process->port(), subscribers, window});
+  const auto load =
+      make_load(arguments, {.port = process->port(), .subscribers = subscribers, .window = window});
   const Result<double> memory = connect(*process, *load, subscribers);
   if (!memory.has_value()) {
     return std::unexpected(memory.error());

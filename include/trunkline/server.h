@@ -5,15 +5,21 @@
 #pragma once
 
 #include <trunkline/error.h>
+#include <trunkline/handlers.h>
 #include <trunkline/hub.h>
+#include <trunkline/task.h>
 
 #include <chrono>
+#include <coroutine>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace trunkline {
@@ -39,7 +45,43 @@ struct ServerOptions {
   std::function<void(std::string_view)> log = [](std::string_view) {};
 };
 
-// Thread: any one at a time, but for hub().
+class Server;
+
+// What Server::offload gives: to be awaited, once, in the expression that made it.
+template <class Function>
+class [[nodiscard]] Offload {
+ public:
+  using Value = std::invoke_result_t<Function&>;
+
+  template <class Given>
+  Offload(Server& server, Given&& function)
+      : server_(server), function_(std::forward<Given>(function)) {}
+
+  Offload(const Offload&) = delete;
+  Offload& operator=(const Offload&) = delete;
+  ~Offload() = default;
+
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+
+  bool await_suspend(std::coroutine_handle<> awaiting);
+
+  Result<Value> await_resume() {
+    if (thrown_) {
+      std::rethrow_exception(thrown_);
+    }
+    return std::move(*result_);
+  }
+
+ private:
+  void call();
+
+  Server& server_;
+  Function function_;
+  std::optional<Result<Value>> result_;
+  std::exception_ptr thrown_;
+};
+
+// Thread: any one at a time, but for hub() and offload().
 class Server {
  public:
   // Reads and checks the configuration. Errors: kConfig with file, key and reason.
@@ -67,10 +109,82 @@ class Server {
 
   [[nodiscard]] Hub& hub();
 
+  // Handlers (handlers.h); before start(), one of a kind. They and what they capture live as long
+  // as the server.
+
+  // Asked for each connect command whose token, if it has one, is good; the reply's user and info
+  // are the connection's. With it no configuration is needed for clients without a token.
+  void on_connect(ConnectHandler handler);
+  // For channels that begin with `prefix` ("": all; the longest decides), in place of the
+  // namespace's permissions. A subscription token is enough without it; private channels and
+  // user-limited ones are refused before.
+  void on_subscribe(std::string prefix, SubscribeHandler handler);
+  void on_publish(std::string prefix, PublishHandler handler);
+  // `method` "": any that has no handler of its own; without one they are error 104. A client may
+  // have trunkline.calls_in_flight_max calls on their way (error 111 beyond); their answers come as
+  // they are ready.
+  void on_rpc(std::string method, RpcHandler handler);
+  // Asked when a connection expires; its client is then not asked for a new token. A refusal ends
+  // it (3005).
+  void on_refresh(RefreshHandler handler);
+  // `send` commands, which have no reply.
+  void on_message(MessageHandler handler);
+  // A client that was connected has gone.
+  void on_disconnect(DisconnectHandler handler);
+
+  // Runs a function that may block on one of the server's worker threads
+  // (trunkline.worker_threads), and goes on there. Errors: kUnavailable when too much waits or the
+  // server has not started, kClosed when it stops before the function began. What the function
+  // throws is thrown here. Thread: any.
+  //
+  //   const Result<Report> report = co_await server.offload([&] { return database.report(); });
+  // See task.h for what a lambda may capture there.
+  template <class Function>
+  [[nodiscard]] Offload<std::decay_t<Function>> offload(Function&& function) {
+    return Offload<std::decay_t<Function>>(*this, std::forward<Function>(function));
+  }
+
  private:
+  template <class Function>
+  friend class Offload;
+
+  // False: it was not taken.
+  bool post_work(std::move_only_function<void(bool stopped)> work);
+
   explicit Server(std::unique_ptr<server::Core> core);
 
   std::unique_ptr<server::Core> core_;
 };
+
+template <class Function>
+bool Offload<Function>::await_suspend(std::coroutine_handle<> awaiting) {
+  const bool posted = server_.post_work([this, awaiting](bool stopped) {
+    if (stopped) {
+      result_.emplace(fail(ErrorCode::kClosed, "the server stops"));
+    } else {
+      call();
+    }
+    awaiting.resume();
+  });
+  if (!posted) {
+    // Nobody else has this.
+    result_.emplace(fail(ErrorCode::kUnavailable, "the worker threads have no room"));
+  }
+  return posted;
+}
+
+template <class Function>
+void Offload<Function>::call() {
+  try {
+    if constexpr (std::is_void_v<Value>) {
+      function_();
+      result_.emplace();
+    } else {
+      result_.emplace(function_());
+    }
+  } catch (...) {
+    thrown_ = std::current_exception();
+  }
+}
 
 }  // namespace trunkline

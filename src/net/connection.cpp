@@ -38,7 +38,7 @@ Connection::Connection(Shard& shard, ConnectionId id, int descriptor, Ticket tic
 Connection::~Connection() = default;
 
 void Connection::start() {
-  http_ = std::make_unique<Http>(shard_.options_);
+  http_ = std::make_unique<Http>(shard_.options_.request_body_bytes_max);
   deadline_ = shard_.environment_.now.monotonic + shard_.options_.request_timeout;
   arm_deadline();
   wait_readable();
@@ -48,17 +48,21 @@ void Connection::shut_down() {
   if (session_) {
     session_->disconnect(session::kDisconnectShutdown);
   } else if (http_ && (!http_->responding || http_->asking) && is_all_written()) {
-    drop();
+    drop(Ending::kShutdown);
   } else {
     close_after_flush_ = true;
   }
 }
 
-void Connection::drop() {
+void Connection::drop(Ending how) {
   if (dropped_) {
     return;
   }
   dropped_ = true;
+  if (reader_) {
+    ++shard_.stats_.endings[static_cast<std::size_t>(how)];
+  }
+  shard_.stats_.outbox += outbox_.take_stats();
   shard_.timers_.disarm(*this);
   static_cast<ListHook<FlushHook>&>(*this).unlink();
   boost::system::error_code ignored;
@@ -104,7 +108,7 @@ void Connection::readable() {
     return;
   }
   if (count <= 0) {
-    drop();
+    drop(closing_ && outbox_.close_written() ? Ending::kClosed : Ending::kLost);
     return;
   }
   shard_.touch();
@@ -225,7 +229,7 @@ std::span<const std::string_view> Connection::gather(outbox::Plan& plan) {
   if (stream.pending().empty() && stream.is_open()) {
     outbox_.gather(plan, Tls::kGatherBytesMax);
     if (!stream.encrypt(plan.spans())) {
-      drop();
+      drop(Ending::kLost);
       return {};
     }
     outbox_.written(plan, plan.bytes(), shard_.environment_.now.monotonic);
@@ -271,6 +275,7 @@ void Connection::wait_writable() {
     return;
   }
   waiting_to_write_ = true;
+  ++shard_.stats_.stalls;
   ++operations_;
   arm_deadline();
   socket_.async_wait(asio::ip::tcp::socket::wait_write,
@@ -307,7 +312,7 @@ void Connection::end_writing(bool is_close_written) {
     return;
   }
   if (!is_close_written || peer_closed_) {
-    drop();
+    drop(Ending::kClosed);
     return;
   }
   // Nothing more comes from us; the peer's Close or the deadline ends it.
@@ -335,12 +340,11 @@ void Connection::arm_deadline() {
 void Connection::on_timer(TimePoint now) {
   const auto limit = write_deadline();
   if (waiting_to_write_ && limit.has_value() && *limit <= now) {
-    ++shard_.stats_.write_timeouts;
-    drop();
+    drop(Ending::kWriteTimeout);
     return;
   }
   if (deadline_ <= now) {
-    drop();
+    drop(Ending::kCloseTimeout);
     return;
   }
   arm_deadline();

@@ -7,12 +7,14 @@
 #include "core/intrusive_list.h"
 #include "core/timer_wheel.h"
 #include "net/admission.h"
+#include "net/ending.h"
 #include "net/http.h"
 #include "net/tls.h"
 #include "outbox/outbox.h"
 #include "session/session.h"
 #include "ws/deflate.h"
 #include "ws/frame_reader.h"
+#include "ws/handshake.h"
 
 #include <boost/asio/ip/tcp.hpp>
 
@@ -46,7 +48,7 @@ class Connection final : public session::Link,
   void shut_down();
   // Closes the socket at once; the object goes at the end of the turn or when its last operation
   // has been told.
-  void drop();
+  void drop(Ending how);
   // The answer to the request that is being handled.
   void respond(HttpResponse response);
   // The door's answer to the handshake that is being handled.
@@ -110,9 +112,8 @@ class Connection final : public session::Link,
   // A handshake: asks the door, goes on in admitted(). (connection_admission.cpp)
   void ask_admission();
   void upgrade();
-  void refuse_upgrade(unsigned status, std::string reason);
+  void refuse_upgrade(const ws::HandshakeRefusal& refusal);
   void received_frames(std::span<char> bytes);
-  [[nodiscard]] bool is_origin_allowed(std::string_view origin, std::string_view host) const;
   // What the shard is to write for this connection now: of the plan, or what TLS made of it. The
   // spans stay until wrote().
   std::span<const std::string_view> gather(outbox::Plan& plan);

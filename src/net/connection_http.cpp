@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/connection_http.h"
 
-#include "ws/handshake.h"
+#include "net/upgrade.h"
 
-#include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
 #include <utility>
 
 namespace trunkline::net {
@@ -18,33 +16,9 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::string_view kWebSocketPath = "/connection/websocket";
-constexpr std::array<std::string_view, 1> kSubprotocols = {"centrifuge-json"};
 
 std::string_view view(boost::beast::string_view text) {
   return {text.data(), text.size()};
-}
-
-// Whether one of the query's parameters is this one.
-bool has_parameter(std::string_view query, std::string_view parameter) {
-  while (!query.empty()) {
-    const std::size_t end = query.find('&');
-    if (query.substr(0, end) == parameter) {
-      return true;
-    }
-    query = end == std::string_view::npos ? std::string_view{} : query.substr(end + 1);
-  }
-  return false;
-}
-
-// A field that is a list may come in several lines, which read as one (RFC 9110, section 5.3).
-std::string list_field(const http::request<http::string_body>& message, http::field name) {
-  std::string joined;
-  const auto [first, last] = message.equal_range(name);
-  for (auto line = first; line != last; ++line) {
-    joined += joined.empty() ? "" : ", ";
-    joined += view(line->value());
-  }
-  return joined;
 }
 
 HttpResponse plain(unsigned status, std::string text) {
@@ -55,22 +29,11 @@ HttpResponse plain(unsigned status, std::string text) {
 }  // namespace
 
 void Connection::received_http(std::span<char> bytes) {
-  http_->unread.append(bytes.data(), bytes.size());
+  http_->reader.add({bytes.data(), bytes.size()});
   if (http_->responding) {
     return;
   }
-  boost::system::error_code error;
-  std::size_t used = 0;
-  while (used < http_->unread.size() && !http_->parser->is_done()) {
-    const std::size_t took = http_->parser->put(
-        asio::buffer(http_->unread.data() + used, http_->unread.size() - used), error);
-    used += took;
-    if (error || took == 0) {
-      break;
-    }
-  }
-  http_->unread.erase(0, used);
-  if (error && error != http::error::need_more) {
+  if (const boost::system::error_code error = http_->reader.read()) {
     const bool large = error == http::error::header_limit || error == http::error::body_limit;
     http_->keep_alive = false;
     http_->responding = true;
@@ -81,13 +44,13 @@ void Connection::received_http(std::span<char> bytes) {
                   large ? "request too large" : "not an HTTP request: " + error.message()));
     return;
   }
-  if (http_->parser->is_done()) {
+  if (http_->reader.is_done()) {
     handle_request();
   }
 }
 
 void Connection::handle_request() {
-  const auto& message = http_->parser->get();
+  const RequestReader::Message& message = http_->reader.message();
   http_->responding = true;
   http_->keep_alive = message.keep_alive();
   const std::string_view target = view(message.target());
@@ -106,7 +69,7 @@ void Connection::handle_request() {
   for (const auto& field : message) {
     request.fields.emplace_back(view(field.name_string()), view(field.value()));
   }
-  request.body = std::move(http_->parser->get().body());
+  request.body = std::move(http_->reader.message().body());
   // No deadline while the answer is being made: it is our time, not the client's.
   deadline_ = TimePoint::max();
   arm_deadline();
@@ -121,7 +84,7 @@ void Connection::respond(HttpResponse response) {
     return;
   }
   const bool is_head =
-      http_->parser->is_header_done() && http_->parser->get().method() == http::verb::head;
+      http_->reader.has_head() && http_->reader.message().method() == http::verb::head;
   const bool keep_alive = http_->keep_alive && !close_after_flush_;
   outbox_.push_reply(serialize(response, {.keep_alive = keep_alive, .with_body = !is_head}));
   want_flush();
@@ -132,10 +95,10 @@ void Connection::respond(HttpResponse response) {
     return;
   }
   http_->responding = false;
-  http_->begin();
+  http_->reader.begin();
   deadline_ = shard_.environment_.now.monotonic + shard_.options_.keep_alive_timeout;
   arm_deadline();
-  if (!http_->unread.empty()) {
+  if (http_->reader.has_unread()) {
     // The next request has come already. By way of the loop, so that a long pipeline neither
     // recurses nor holds up others.
     ++operations_;
@@ -153,25 +116,12 @@ void Connection::respond(HttpResponse response) {
   wait_readable();
 }
 
-bool Connection::is_origin_allowed(std::string_view origin, std::string_view host) const {
-  if (origin.empty()) {
-    return true;
-  }
-  // The page that this server itself has served.
-  const std::size_t authority = origin.find("://");
-  if (authority != std::string_view::npos && origin.substr(authority + 3) == host) {
-    return true;
-  }
-  return std::ranges::any_of(
-      shard_.options_.session.client.allowed_origins,
-      [origin](const std::string& allowed) { return allowed == "*" || allowed == origin; });
-}
-
-void Connection::refuse_upgrade(unsigned status, std::string reason) {
+void Connection::refuse_upgrade(const ws::HandshakeRefusal& refusal) {
   ++shard_.stats_.refused_handshakes;
-  shard_.options_.log(fmt::format("a WebSocket handshake was refused ({}): {}", status, reason));
-  HttpResponse response = plain(status, std::move(reason));
-  if (status == 426) {
+  shard_.options_.log(
+      fmt::format("a WebSocket handshake was refused ({}): {}", refusal.status, refusal.reason));
+  HttpResponse response = plain(static_cast<unsigned>(refusal.status), refusal.reason);
+  if (refusal.status == 426) {
     response.fields.emplace_back("Sec-WebSocket-Version", "13");
     response.fields.emplace_back("Upgrade", "websocket");
   }
@@ -179,78 +129,25 @@ void Connection::refuse_upgrade(unsigned status, std::string reason) {
 }
 
 void Connection::upgrade() {
-  const auto& message = http_->parser->get();
-  const std::string_view target = view(message.target());
-  const std::size_t question = target.find('?');
-  const std::string_view query =
-      question == std::string_view::npos ? std::string_view{} : target.substr(question + 1);
-  const auto field = [&message](http::field name) { return view(message[name]); };
-  if (has_parameter(query, "cf_protocol=protobuf") || has_parameter(query, "format=protobuf")) {
-    refuse_upgrade(400, "the Protobuf format is not spoken here yet; connect without it for JSON");
+  const auto accepted = accept_upgrade(
+      http_->reader.message(), {.allowed_origins = shard_.options_.session.client.allowed_origins,
+                                .compression = shard_.options_.compression});
+  if (!accepted.has_value()) {
+    refuse_upgrade(accepted.error());
     return;
   }
-  native_pings_ = has_parameter(query, "cf_ws_frame_ping_pong=true");
-  const std::string_view origin = field(http::field::origin);
-  if (!is_origin_allowed(origin, field(http::field::host))) {
-    refuse_upgrade(403, fmt::format("origin '{}' is not in client.allowed_origins", origin));
-    return;
-  }
-  const std::string upgrade = list_field(message, http::field::upgrade);
-  const std::string connection = list_field(message, http::field::connection);
-  const std::string subprotocols = list_field(message, http::field::sec_websocket_protocol);
-  const ws::HandshakeRequest request{
-      .method = view(message.method_string()),
-      .http_version = message.version(),
-      .host = field(http::field::host),
-      .upgrade = upgrade,
-      .connection = connection,
-      .sec_websocket_key = field(http::field::sec_websocket_key),
-      .sec_websocket_version = field(http::field::sec_websocket_version),
-      .sec_websocket_protocol = subprotocols};
-  const auto response = ws::accept_handshake(request, {kSubprotocols.begin(), kSubprotocols.end()});
-  const std::string_view offered = request.sec_websocket_protocol;
-  if (response.has_value() && response->subprotocol.empty() &&
-      offered.find("centrifuge-protobuf") != std::string_view::npos) {
-    // Without a subprotocol in the answer the client would read JSON as Protobuf.
-    refuse_upgrade(400, "the Protobuf format is not spoken here yet; offer centrifuge-json");
-    return;
-  }
-  if (!response.has_value()) {
-    refuse_upgrade(static_cast<unsigned>(response.error().status), response.error().reason);
-    return;
-  }
-  std::string head = fmt::format(
-      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-      "Sec-WebSocket-Accept: {}\r\n",
-      response->accept);
-  if (!response->subprotocol.empty()) {
-    head += fmt::format("Sec-WebSocket-Protocol: {}\r\n", response->subprotocol);
-  }
-  std::optional<ws::DeflateAgreement> deflate;
-  if (shard_.options_.compression) {
-    auto agreed = ws::accept_deflate(
-        list_field(message, http::field::sec_websocket_extensions),
-        {.server_no_context_takeover = true, .client_no_context_takeover = true});
-    if (!agreed.has_value()) {
-      refuse_upgrade(400, agreed.error().context);
-      return;
-    }
-    deflate = std::move(*agreed);
-  }
-  if (deflate.has_value()) {
-    head += fmt::format("Sec-WebSocket-Extensions: {}\r\n", deflate->answer);
-  }
-  outbox_.push_reply(head + "\r\n");
-  std::string unread = std::move(http_->unread);
+  native_pings_ = accepted->native_pings;
+  outbox_.push_reply(accepted->head);
+  std::string unread = http_->reader.take_unread();
   http_.reset();
   deadline_ = TimePoint::max();
   arm_deadline();
   reader_.emplace(ws::Role::kServer,
                   ws::ReaderLimits{.message_bytes_max = shard_.options_.message_bytes_max});
-  if (deflate.has_value()) {
-    reader_->use_deflate(deflate->parameters, shard_.scratch_);
-    deflate_ = std::make_unique<ws::DeflateSender>(ws::Role::kServer, deflate->parameters,
-                                                   shard_.scratch_);
+  if (accepted->deflate.has_value()) {
+    reader_->use_deflate(*accepted->deflate, shard_.scratch_);
+    deflate_ =
+        std::make_unique<ws::DeflateSender>(ws::Role::kServer, *accepted->deflate, shard_.scratch_);
   }
   session_ = std::make_unique<session::Session>(shard_.environment_, *this);
   want_flush();

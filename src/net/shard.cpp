@@ -106,7 +106,7 @@ void Shard::keep_draining() {
   }
   if (environment_.now.monotonic >= drain_deadline_) {
     for (const auto& [id, connection] : connections_) {
-      connection->drop();
+      connection->drop(Ending::kShutdown);
     }
     io_.poll();
     reap();
@@ -268,7 +268,7 @@ void Shard::wrote(Connection& connection, const outbox::Plan& plan, ssize_t resu
   // ENOBUFS and ENOMEM pass: the socket is writable again when the kernel has memory.
   const bool would_block = result == -EAGAIN || result == -ENOBUFS || result == -ENOMEM;
   if (result < 0 && !would_block) {
-    connection.drop();
+    connection.drop(Ending::kLost);
     return;
   }
   const auto bytes = static_cast<std::size_t>(std::max<ssize_t>(result, 0));
@@ -358,7 +358,7 @@ ShardStats Shard::stats() const {
   for (const auto& [id, connection] : connections_) {
     stats.websockets += connection->is_websocket() ? 1U : 0U;
     stats.outbox_bytes += connection->outbox_.pending_bytes();
-    stats.outbox_refused += connection->outbox_.stats().refused;
+    stats.connection.outbox += connection->outbox_.stats();
     stats.connection.blocked += connection->is_blocked() ? 1U : 0U;
     stats.cursors_behind += connection->outbox_.source_count();
   }

@@ -68,7 +68,9 @@ struct ConnectionStats {
   std::uint64_t opened = 0;
   std::uint64_t refused_handshakes = 0;
   std::uint64_t sent_bytes = 0;
-  std::uint64_t write_timeouts = 0;
+  std::uint64_t stalls = 0;  // times that a socket took no more
+  EndingCounts endings{};    // of WebSockets
+  outbox::OutboxStats outbox;
   std::uint64_t blocked = 0;  // now: waiting for the socket to take more
 };
 
@@ -80,7 +82,6 @@ struct ShardStats {
   std::uint64_t websockets = 0;
   std::uint64_t users = 0;
   std::uint64_t outbox_bytes = 0;
-  std::uint64_t outbox_refused = 0;
   std::uint64_t cursors_behind = 0;
   MemoryUse memory;                         // by our own account
   std::optional<AdmissionStats> admission;  // of the door, by one shard only

@@ -23,8 +23,10 @@ Verdict Outbox::push(std::string frames) {
 
 void Outbox::push_reply(std::string frames) {
   if (!closing_) {
+    const bool was_below = !above_high_water();
     data_bytes_ += frames.size();
     data_.push_back(std::move(frames));
+    stats_.high_water += was_below && above_high_water() ? 1U : 0U;
   }
 }
 

@@ -24,6 +24,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace trunkline::outbox {
 
@@ -43,7 +44,14 @@ struct OutboxOptions {
 };
 
 struct OutboxStats {
-  std::uint64_t refused = 0;  // verdicts kFull
+  std::uint64_t refused = 0;     // verdicts kFull
+  std::uint64_t high_water = 0;  // times that the mark was reached
+
+  OutboxStats& operator+=(const OutboxStats& other) {
+    refused += other.refused;
+    high_water += other.high_water;
+    return *this;
+  }
 };
 
 // What one flush writes: spans in wire order and where each came from. One object serves all
@@ -144,6 +152,9 @@ class Outbox {
   [[nodiscard]] std::optional<TimePoint> write_deadline() const;
 
   [[nodiscard]] const OutboxStats& stats() const { return stats_; }
+
+  // … which begin again.
+  [[nodiscard]] OutboxStats take_stats() { return std::exchange(stats_, {}); }
 
  private:
   void take(const Plan& plan, std::size_t index, std::size_t bytes);

@@ -207,6 +207,8 @@ void read_root(ConfigSection& root, ServerConfig& config) {
   });
   root.section("trunkline", [&config](ConfigSection& section) {
     section.read("shards", config.shards, 0, 1024);
+    section.read("worker_threads", config.worker_threads, 1, 1024);
+    section.read("calls_in_flight_max", config.client.calls_in_flight_max, 1, 10'000);
     section.read("replay_bytes_max", config.replay_bytes_max, 1, kMany);
     section.read("io_uring", config.io_uring);
     section.read("catch_up_bytes_per_turn", config.catch_up_bytes_per_turn, 1, kMany);

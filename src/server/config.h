@@ -59,7 +59,8 @@ struct ServerConfig {
   Duration shutdown_timeout = std::chrono::seconds(30);
   // trunkline.shutdown_rate: clients disconnected in a second of a stop; 0: all at once.
   std::size_t shutdown_rate = 2000;
-  unsigned shards = 0;                                 // trunkline.shards; 0: one a core
+  unsigned worker_threads = 4;  // trunkline.worker_threads: for Server::offload
+  unsigned shards = 0;          // trunkline.shards; 0: one a core
   std::size_t replay_bytes_max = 256UL * 1024 * 1024;  // trunkline.replay_bytes_max, all logs
   bool io_uring = true;                                // trunkline.io_uring: where there is one
   // trunkline.publish_wait_max: see hub::Pacing.

@@ -50,11 +50,15 @@ Core::Core(ServerConfig config, ServerOptions options)
       started_(net::monotonic_now()),
       authenticator_(config_.token, config_.subscription_token),
       runtime_(runtime_options(), authenticator_),
+      outlet_(std::make_shared<Outlet>(runtime_)),
       locals_(runtime_.shards()),
-      hub_(*this) {}
+      hub_(*this) {
+  handlers_.log = [this](std::string_view line) { log(line); };
+}
 
 Core::~Core() {
   stop(Duration{0});
+  outlet_->close();
 }
 
 net::RuntimeOptions Core::runtime_options() {
@@ -87,6 +91,10 @@ net::RuntimeOptions Core::runtime_options() {
     shard_snapshots_.push_back(
         std::make_unique<ShardSnapshots>(snapshots_, runtime_, shard.self()));
     shard.environment().snapshots = shard_snapshots_.back().get();
+    if (!handlers_.empty()) {
+      shard_handlers_.push_back(std::make_unique<ShardHandlers>(handlers_, outlet_, shard.self()));
+      shard.environment().application = shard_handlers_.back().get();
+    }
   };
   return options;
 }
@@ -100,6 +108,7 @@ Result<void> Core::start() {
     runtime_.set_tls(*tls);
   }
   snapshots_.start(kSnapshotThreads);
+  workers_.start(config_.worker_threads);
   Result<void> started = runtime_.start();
   running_ = started.has_value();
   return started;
@@ -123,6 +132,7 @@ void Core::stop(Duration timeout) {
   }
   runtime_.stop(timeout);
   snapshots_.stop();
+  workers_.stop();
   // The shards' threads have ended: what lived on them is this thread's now.
   for (LocalSubscribers& locals : locals_) {
     while (!locals.empty()) {

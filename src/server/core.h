@@ -9,9 +9,11 @@
 #include "core/token_bucket.h"
 #include "net/runtime.h"
 #include "server/config.h"
+#include "server/handlers.h"
 #include "server/jwt.h"
 #include "server/local_subscriber.h"
 #include "server/snapshots.h"
+#include "server/worker_pool.h"
 
 #include <chrono>
 #include <cstdint>
@@ -38,6 +40,11 @@ class Core {
   [[nodiscard]] net::Runtime& runtime() { return runtime_; }
 
   [[nodiscard]] Snapshots& snapshots() { return snapshots_; }
+
+  // To be filled before start().
+  [[nodiscard]] Handlers& handlers() { return handlers_; }
+
+  [[nodiscard]] WorkerPool& workers() { return workers_; }
 
   [[nodiscard]] const ServerConfig& config() const { return config_; }
 
@@ -71,8 +78,12 @@ class Core {
   std::uint64_t log_lines_left_out_ = 0;  // with log_mutex_
   Jwt authenticator_;
   Snapshots snapshots_;
+  Handlers handlers_;  // before the runtime, whose sessions ask them to their end
+  WorkerPool workers_;
   net::Runtime runtime_;
+  std::shared_ptr<Outlet> outlet_;
   std::vector<std::unique_ptr<ShardSnapshots>> shard_snapshots_;
+  std::vector<std::unique_ptr<ShardHandlers>> shard_handlers_;
   std::vector<LocalSubscribers> locals_;
   Hub hub_;
   bool running_ = false;

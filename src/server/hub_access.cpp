@@ -19,17 +19,17 @@ hub::ShardId home_of(net::Runtime& runtime, std::string_view channel) {
 }
 
 // Calls the publisher back once; destroyed uncalled (the server is stopping) it says so.
-class Answer {
+class PublishAnswer {
  public:
-  explicit Answer(PublishDone done) : done_(std::move(done)) {}
+  explicit PublishAnswer(PublishDone done) : done_(std::move(done)) {}
 
-  Answer(Answer&& other) noexcept : done_(std::exchange(other.done_, nullptr)) {}
+  PublishAnswer(PublishAnswer&& other) noexcept : done_(std::exchange(other.done_, nullptr)) {}
 
-  Answer(const Answer&) = delete;
-  Answer& operator=(const Answer&) = delete;
-  Answer& operator=(Answer&&) = delete;
+  PublishAnswer(const PublishAnswer&) = delete;
+  PublishAnswer& operator=(const PublishAnswer&) = delete;
+  PublishAnswer& operator=(PublishAnswer&&) = delete;
 
-  ~Answer() {
+  ~PublishAnswer() {
     if (done_) {
       done_(fail(ErrorCode::kClosed, "the server has stopped"));
     }
@@ -44,7 +44,7 @@ class Answer {
 }  // namespace
 
 void Hub::publish(std::string channel, std::string json, PublishOptions options, PublishDone done) {
-  Answer answer(std::move(done));
+  PublishAnswer answer(std::move(done));
   const auto settings = core_.settings(channel);
   if (!settings.has_value()) {
     answer(fail(ErrorCode::kUnknownChannel, "no namespace for channel '" + channel + "'"));

@@ -174,17 +174,31 @@ void add_connections(Families& families) {
                [](S shard) { return shard.session.failed_recoveries; });
   families.add(kGauge, "trunkline_outbox_bytes", "Bytes that wait for sockets, in all outboxes",
                [](S shard) { return shard.outbox_bytes; });
-  families.add(kCounter, "trunkline_outbox_refused_total",
-               "Frames of current connections that did not fit an outbox",
-               [](S shard) { return shard.outbox_refused; });
+  families.add(kCounter, "trunkline_outbox_refused_total", "Frames that did not fit an outbox",
+               [](S shard) { return shard.connection.outbox.refused; });
+  families.add(kCounter, "trunkline_outbox_high_water_total",
+               "Times that an outbox reached its high-water mark",
+               [](S shard) { return shard.connection.outbox.high_water; });
+  families.add(kCounter, "trunkline_stalls_total", "Times that a client's socket took no more",
+               [](S shard) { return shard.connection.stalls; });
   families.add(kGauge, "trunkline_connections_blocked", "Connections whose socket is full now",
                [](S shard) { return shard.connection.blocked; });
   families.add(kGauge, "trunkline_cursors_behind",
                "Subscriptions whose publications wait in the log for their socket now",
                [](S shard) { return shard.cursors_behind; });
-  families.add(kCounter, "trunkline_write_timeouts_total",
-               "Connections ended because their oldest byte waited too long",
-               [](S shard) { return shard.connection.write_timeouts; });
+}
+
+void add_endings(Families& families, const std::vector<ShardStats>& shards) {
+  std::vector<std::pair<std::string, double>> endings;
+  for (std::size_t i = 0; i < net::kEndingNames.size(); ++i) {
+    double sum = 0;
+    for (const ShardStats& shard : shards) {
+      sum += static_cast<double>(shard.connection.endings[i]);
+    }
+    endings.emplace_back(net::kEndingNames[i], sum);
+  }
+  families.add_labelled(MetricType::Counter, "trunkline_connections_ended_total",
+                        "WebSocket connections that have come to their end", "how", endings);
 }
 
 void add_limits(Families& families, const std::vector<ShardStats>& shards,
@@ -245,6 +259,7 @@ std::string metrics_text(const std::vector<ShardStats>& shards, const ServerFact
   families.add_value(MetricType::Gauge, "trunkline_uptime_seconds", "Since the start",
                      static_cast<double>(facts.uptime.count()));
   add_connections(families);
+  add_endings(families, shards);
   add_limits(families, shards, facts);
   add_hub(families);
   families.add_by_code<std::uint32_t>(

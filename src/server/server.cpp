@@ -45,4 +45,36 @@ Hub& Server::hub() {
   return core_->hub();
 }
 
+void Server::on_connect(ConnectHandler handler) {
+  core_->handlers().connect = std::move(handler);
+}
+
+void Server::on_subscribe(std::string prefix, SubscribeHandler handler) {
+  core_->handlers().subscribe.emplace_back(std::move(prefix), std::move(handler));
+}
+
+void Server::on_publish(std::string prefix, PublishHandler handler) {
+  core_->handlers().publish.emplace_back(std::move(prefix), std::move(handler));
+}
+
+void Server::on_rpc(std::string method, RpcHandler handler) {
+  core_->handlers().rpc.insert_or_assign(std::move(method), std::move(handler));
+}
+
+void Server::on_refresh(RefreshHandler handler) {
+  core_->handlers().refresh = std::move(handler);
+}
+
+void Server::on_message(MessageHandler handler) {
+  core_->handlers().message = std::move(handler);
+}
+
+void Server::on_disconnect(DisconnectHandler handler) {
+  core_->handlers().disconnect = std::move(handler);
+}
+
+bool Server::post_work(std::move_only_function<void(bool stopped)> work) {
+  return core_->workers().post(work);
+}
+
 }  // namespace trunkline

@@ -11,21 +11,21 @@ namespace trunkline::server {
 namespace {
 
 // Carries the answer to the shard that asked, once; an answer that is destroyed uncalled says so.
-class Answer {
+class SnapshotAnswer {
  public:
-  Answer(net::Runtime& runtime, hub::ShardId shard, hub::Done<session::Snapshot> done)
+  SnapshotAnswer(net::Runtime& runtime, hub::ShardId shard, hub::Done<session::Snapshot> done)
       : runtime_(runtime), shard_(shard), done_(std::move(done)) {}
 
-  Answer(Answer&& other) noexcept
+  SnapshotAnswer(SnapshotAnswer&& other) noexcept
       : runtime_(other.runtime_),
         shard_(other.shard_),
         done_(std::exchange(other.done_, nullptr)) {}
 
-  Answer(const Answer&) = delete;
-  Answer& operator=(const Answer&) = delete;
-  Answer& operator=(Answer&&) = delete;
+  SnapshotAnswer(const SnapshotAnswer&) = delete;
+  SnapshotAnswer& operator=(const SnapshotAnswer&) = delete;
+  SnapshotAnswer& operator=(SnapshotAnswer&&) = delete;
 
-  ~Answer() { give(fail(ErrorCode::kInternal, "the snapshot function gave no answer")); }
+  ~SnapshotAnswer() { give(fail(ErrorCode::kInternal, "the snapshot function gave no answer")); }
 
   void operator()(Result<Snapshot> snapshot) { give(std::move(snapshot)); }
 
@@ -95,7 +95,7 @@ void Snapshots::stop() {
 void Snapshots::run(const SnapshotFunction& function, SnapshotRequest request,
                     net::Runtime& runtime, hub::ShardId shard, hub::Done<session::Snapshot> done) {
   Job job = [function, request = std::move(request),
-             answer = Answer(runtime, shard, std::move(done))]() mutable {
+             answer = SnapshotAnswer(runtime, shard, std::move(done))]() mutable {
     try {
       function(request, std::move(answer));
     } catch (const std::exception&) {

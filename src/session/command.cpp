@@ -172,6 +172,7 @@ struct CommandDecoder::Parser {
     return key == "token"     ? fields.text(body.token)
            : key == "name"    ? fields.text(body.name)
            : key == "version" ? fields.text(body.version)
+           : key == "data"    ? fields.raw(document, body.data)
                               : true;
   }
 
@@ -190,6 +191,7 @@ struct CommandDecoder::Parser {
            : key == "recoverable" ? fields.flag(body.recoverable)
            : key == "join_leave"  ? fields.flag(body.join_leave)
            : key == "delta"       ? fields.text(body.delta)
+           : key == "data"        ? fields.raw(document, body.data)
            : key == "flag"        ? fields.number(body.flag)
            : key == "type"        ? fields.number(body.type)
                                   : true;

@@ -23,6 +23,7 @@ struct PongCommand {};
 
 struct ConnectCommand {
   std::string_view token;
+  std::string_view data;  // raw JSON; empty when absent
   std::string_view name;
   std::string_view version;
 };
@@ -37,6 +38,7 @@ struct SubscribeCommand {
   bool recoverable = false;
   bool join_leave = false;
   std::string_view delta;
+  std::string_view data;  // raw JSON; empty when absent
   bool has_tags_filter = false;
   std::int64_t flag = 0;
   std::int64_t type = 0;

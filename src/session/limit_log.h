@@ -19,7 +19,8 @@ enum class Limit : std::uint8_t {
   kUserConnections,
   kStale,
   kSlow,
-  kMemory
+  kMemory,
+  kCalls
 };
 
 // One line an interval for each limit, from all sessions of a shard. Thread: owning shard.
@@ -36,7 +37,7 @@ class LimitLog {
   }
 
  private:
-  std::array<LogThrottle, 7> throttles_;
+  std::array<LogThrottle, 8> throttles_;
 };
 
 }  // namespace trunkline::session

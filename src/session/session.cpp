@@ -62,6 +62,9 @@ void Session::end() {
   if (state_ == State::kConnected) {
     --environment_.stats.connected;
     environment_.registry.remove_user(user_, id_);
+    if (environment_.application != nullptr) {
+      environment_.application->disconnected(caller());
+    }
   }
   if (std::exchange(counted_, false)) {
     environment_.users->release(user_);
@@ -240,8 +243,10 @@ void Session::arm() {
     case State::kConnected:
       due = std::min(ping_at_, pong_due_);
       if (expire_at_.has_value()) {
-        due = std::min(due,
-                       now.monotonic + until(*expire_at_, options.expired_close_delay, now.wall));
+        const bool asks = refreshes_itself() && !refreshing_;
+        due = std::min(
+            due, now.monotonic + until(*expire_at_,
+                                       asks ? Duration{0} : options.expired_close_delay, now.wall));
       }
       for (const Entry& entry : entries_) {
         // One that is on its way can not be ended; its end is looked at when it has come.
@@ -305,6 +310,13 @@ void Session::check_expiry() {
       until(*expire_at_, options.expired_close_delay, now) <= Duration{0}) {
     disconnect(kDisconnectExpired);
     return;
+  }
+  if (expire_at_.has_value() && refreshes_itself() && !refreshing_ &&
+      until(*expire_at_, Duration{0}, now) <= Duration{0}) {
+    ask_refresh();
+    if (state_ != State::kConnected) {
+      return;
+    }
   }
   std::vector<std::string> expired;
   for (const Entry& entry : entries_) {

@@ -16,6 +16,7 @@
 #include "core/timer_wheel.h"
 #include "hub/shard.h"
 #include "outbox/outbox.h"
+#include "session/application.h"
 #include "session/authenticator.h"
 #include "session/command.h"
 #include "session/json_codec.h"
@@ -76,6 +77,7 @@ struct Environment {
   Random& random;
   SnapshotProvider* snapshots = nullptr;  // none: no channel has snapshots
   UserLimiter* users = nullptr;           // none: users have no limit
+  Application* application = nullptr;     // none: the configuration decides alone
   Now now{};
   Registry registry{};
   CommandDecoder decoder{};
@@ -153,6 +155,7 @@ class Session final : public hub::Sink, public Timer {
     bool was_recovering = false;
     std::vector<std::uint32_t> unsubscribes;  // ids of commands that wait for it
     std::string later;                        // commands for the channel behind those
+    std::string data;                         // raw JSON for the client, of the application
     TimePoint received;
   };
 
@@ -178,6 +181,7 @@ class Session final : public hub::Sink, public Timer {
   void handle(const Command& command, std::string_view line);
   void handle_pong();
   void publish(std::uint32_t id, const PublishCommand& command);
+  void publish_now(std::uint32_t id, const std::string& channel, std::string data);
   void history(std::uint32_t id, const HistoryCommand& command);
   void presence(std::uint32_t id, std::string_view channel, bool stats_only);
   void refresh(std::uint32_t id, const RefreshCommand& command);
@@ -185,8 +189,22 @@ class Session final : public hub::Sink, public Timer {
 
   // The beginning. (session_connect.cpp)
   void connect(std::uint32_t id, const ConnectCommand& command);
-  void authenticated(std::uint32_t id, const ConnectionClaims& claims);
-  void connected(std::uint32_t id, const ConnectionClaims& claims);
+  void authenticated(std::uint32_t id, const ConnectionClaims& claims, std::string data);
+  void connected(std::uint32_t id, const ConnectionClaims& claims, std::string_view data);
+
+  // What the application is asked. (session_application.cpp)
+  [[nodiscard]] Caller caller() const;
+  template <class T, class Then>
+  Decide<T> when_decided(State state, Then then);
+  void refused(std::uint32_t id, const Refusal& refusal);
+  void ask_connect(std::uint32_t id, const ConnectCommand& command, const ConnectionClaims& claims);
+  void ask_subscribe(Entry& entry, std::string_view data);
+  void ask_publish(std::uint32_t id, std::string channel, std::string data);
+  void rpc(std::uint32_t id, const RpcCommand& command);
+  void message(const SendCommand& command);
+  // The application says how long a connection goes on; its client is not asked.
+  [[nodiscard]] bool refreshes_itself() const;
+  void ask_refresh();
 
   // What one client may ask for. (session_limits.cpp)
   [[nodiscard]] bool within_rate(const Command& command);
@@ -197,9 +215,10 @@ class Session final : public hub::Sink, public Timer {
   void subscribe(std::uint32_t id, const SubscribeCommand& command, std::string_view line);
   std::optional<ErrorReply> check_subscribe(const SubscribeCommand& command,
                                             const ChannelOptions*& options,
-                                            std::unique_ptr<Granted>& granted);
+                                            std::unique_ptr<Granted>& granted, bool& asks);
   std::optional<ErrorReply> check_token(const SubscribeCommand& command,
                                         std::unique_ptr<Granted>& granted);
+  void attach(const Entry& entry);
   void attached(std::uint64_t ticket, std::unique_ptr<hub::Subscription> subscription,
                 const hub::Attached& attached);
   static std::optional<std::string> cached(const Subscribing& pending,
@@ -244,11 +263,13 @@ class Session final : public hub::Sink, public Timer {
   State state_ = State::kNew;
   bool in_batch_ = false;
   bool awaiting_pong_ = false;
-  bool exclusive_ = false;  // a command with a large answer is on its way
-  bool counted_ = false;    // by the user limiter
+  bool exclusive_ = false;   // a command with a large answer is on its way
+  bool counted_ = false;     // by the user limiter
+  bool refreshing_ = false;  // the application is asked how long the connection goes on
   // Set where the session may not be ended at once: to be closed with this by its timer.
   const Disconnect* ending_ = nullptr;
   std::uint16_t in_flight_ = 0;  // commands whose home has not answered
+  std::uint16_t calls_ = 0;      // that the application has not answered
   std::string client_;
   std::string user_;
   std::string info_;

@@ -155,14 +155,9 @@ void Session::handle(const Command& command, std::string_view line) {
       session.presence(id, body.channel, true);
     }
 
-    // No handler is registered: the feature is off.
-    void operator()(const RpcCommand& /*body*/) const {
-      session.reply_error(id, kErrorNotAvailable);
-    }
+    void operator()(const RpcCommand& body) const { session.rpc(id, body); }
 
-    void operator()(const SendCommand& /*body*/) const {
-      session.disconnect(kDisconnectNotAvailable);
-    }
+    void operator()(const SendCommand& body) const { session.message(body); }
 
     void operator()(const RefreshCommand& body) const { session.refresh(id, body); }
 
@@ -301,15 +296,26 @@ void Session::publish(std::uint32_t id, const PublishCommand& command) {
     reply_error(id, kErrorBadRequest);
     return;
   }
+  if (environment_.application != nullptr &&
+      environment_.application->decides_publish(command.channel, *options)) {
+    ask_publish(id, std::string(command.channel), std::string(command.data));
+    return;
+  }
   if (!may_publish(*options, asker(command.channel))) {
     reply_error(id, kErrorPermissionDenied);
     return;
   }
-  const Entry* entry = find_entry(command.channel);
+  publish_now(id, std::string(command.channel), std::string(command.data));
+}
+
+void Session::publish_now(std::uint32_t id, const std::string& channel, std::string data) {
+  const ChannelOptions* options = find_options(environment_.options.channel, channel);
+  TRUNKLINE_ASSERT(options != nullptr);
+  const Entry* entry = find_entry(channel);
   hub::PublishRequest request{
-      .channel = std::string(command.channel),
+      .channel = channel,
       .settings = channel_settings(environment_.options.channel, *options),
-      .publication = {.data = std::string(command.data),
+      .publication = {.data = std::move(data),
                       .info =
                           hub::ClientInfo{client_, user_, info_,
                                           entry != nullptr && entry->granted ? entry->granted->info

@@ -14,15 +14,18 @@ namespace trunkline::session {
 
 void Session::connect(std::uint32_t id, const ConnectCommand& command) {
   const ClientOptions& options = environment_.options.client;
+  client_ = environment_.random.uuid();
   if (command.token.empty()) {
-    if (!options.insecure && !options.allow_anonymous_connect_without_token) {
+    const bool asks =
+        environment_.application != nullptr && environment_.application->decides_connect(false);
+    if (!asks && !options.insecure && !options.allow_anonymous_connect_without_token) {
       environment_.log(
           "a client without a token was refused (3501); give it a connection token, or set "
           "client.allow_anonymous_connect_without_token or client.insecure");
       disconnect(kDisconnectBadRequest);
       return;
     }
-    authenticated(id, ConnectionClaims{});
+    ask_connect(id, command, ConnectionClaims{});
     return;
   }
   const Result<ConnectionClaims> claims =
@@ -41,22 +44,22 @@ void Session::connect(std::uint32_t id, const ConnectCommand& command) {
     disconnect(kDisconnectPermissionDenied);
     return;
   }
-  authenticated(id, *claims);
+  ask_connect(id, command, *claims);
 }
 
 // A user's other connections may live on any shard. The answer may take its time: commands that
 // come meanwhile wait, as they do for a large answer.
-void Session::authenticated(std::uint32_t id, const ConnectionClaims& claims) {
+void Session::authenticated(std::uint32_t id, const ConnectionClaims& claims, std::string data) {
   const std::size_t limit = environment_.options.client.user_connection_limit;
   if (limit == 0 || claims.user.empty() || environment_.users == nullptr) {
-    connected(id, claims);
+    connected(id, claims, data);
     return;
   }
   ++in_flight_;
   exclusive_ = true;
   environment_.users->acquire(
       claims.user, limit,
-      [&environment = environment_, session_id = id_, id, claims,
+      [&environment = environment_, session_id = id_, id, claims, data = std::move(data),
        received = environment_.now.monotonic](bool counted) {
         Session* session = environment.registry.find(session_id);
         if (session == nullptr || session->state_ != State::kNew) {
@@ -68,7 +71,7 @@ void Session::authenticated(std::uint32_t id, const ConnectionClaims& claims) {
         session->user_ = claims.user;
         session->counted_ = counted;
         if (counted) {
-          session->connected(id, claims);
+          session->connected(id, claims, data);
         } else {
           session->log_limit(
               Limit::kUserConnections,
@@ -79,11 +82,10 @@ void Session::authenticated(std::uint32_t id, const ConnectionClaims& claims) {
       });
 }
 
-void Session::connected(std::uint32_t id, const ConnectionClaims& claims) {
+void Session::connected(std::uint32_t id, const ConnectionClaims& claims, std::string_view data) {
   const ClientOptions& options = environment_.options.client;
   const Now& now = environment_.now;
   state_ = State::kConnected;
-  client_ = environment_.random.uuid();
   user_ = claims.user;
   info_ = claims.info;
   expire_at_ = claims.expire_at;
@@ -98,7 +100,12 @@ void Session::connected(std::uint32_t id, const ConnectionClaims& claims) {
   JsonText json;
   json.open().member("client").string(client_);
   json.member("version").string(environment_.options.server_version);
-  write_expiry(json, expire_at_, now.wall);
+  if (!data.empty()) {
+    json.member("data").raw(data);
+  }
+  if (!refreshes_itself()) {
+    write_expiry(json, expire_at_, now.wall);
+  }
   if (options.ping_interval > Duration{0}) {
     // The first one in the upper half of the interval, so that a herd is spread.
     const auto half = static_cast<std::uint64_t>(options.ping_interval.count()) / 2;

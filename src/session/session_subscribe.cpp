@@ -73,7 +73,7 @@ std::optional<ErrorReply> Session::check_token(const SubscribeCommand& command,
 
 std::optional<ErrorReply> Session::check_subscribe(const SubscribeCommand& command,
                                                    const ChannelOptions*& options,
-                                                   std::unique_ptr<Granted>& granted) {
+                                                   std::unique_ptr<Granted>& granted, bool& asks) {
   const ChannelRules& rules = environment_.options.channel;
   if (command.channel.size() > rules.max_length) {
     return kErrorBadRequest;
@@ -116,6 +116,11 @@ std::optional<ErrorReply> Session::check_subscribe(const SubscribeCommand& comma
     case UserLimit::kNone:
       break;
   }
+  asks = environment_.application != nullptr &&
+         environment_.application->decides_subscribe(command.channel, *options);
+  if (asks) {
+    return std::nullopt;
+  }
   const bool allowed = may_subscribe(*options, asker(command.channel));
   return allowed ? std::nullopt : std::optional(kErrorPermissionDenied);
 }
@@ -134,7 +139,8 @@ void Session::subscribe(std::uint32_t id, const SubscribeCommand& command, std::
   }
   const ChannelOptions* options = nullptr;
   std::unique_ptr<Granted> granted;
-  if (const auto error = check_subscribe(command, options, granted)) {
+  bool asks_application = false;
+  if (const auto error = check_subscribe(command, options, granted, asks_application)) {
     if (state_ == State::kConnected) {
       reply_error(id, *error);
     }
@@ -159,26 +165,37 @@ void Session::subscribe(std::uint32_t id, const SubscribeCommand& command, std::
       (options->force_push_join_leave || (command.join_leave && may_read_presence(*options, asks)));
   pending->reject_unrecovered = (command.flag & kFlagRejectUnrecovered) != 0;
 
+  ++in_flight_;
+  entries_.push_back(Entry{nullptr, std::move(pending), std::move(granted)});
+  if (asks_application) {
+    ask_subscribe(entries_.back(), command.data);
+  } else {
+    attach(entries_.back());
+  }
+}
+
+void Session::attach(const Entry& entry) {
+  const Subscribing& pending = *entry.pending;
+  const ChannelOptions* options = find_options(environment_.options.channel, pending.channel);
+  TRUNKLINE_ASSERT(options != nullptr);
   hub::HubShard::Attach request{
-      .channel = pending->channel,
+      .channel = pending.channel,
       .settings = channel_settings(environment_.options.channel, *options),
-      .member = {client_, user_, info_, granted ? granted->info : std::string{}},
+      .member = {client_, user_, info_, entry.granted ? entry.granted->info : std::string{}},
       .sink = {},
       .take = {}};
   const auto find = [&environment = environment_, session_id = id_,
-                     ticket = pending->ticket]() -> Session* {
+                     ticket = pending.ticket]() -> Session* {
     Session* session = environment.registry.find(session_id);
     return session != nullptr && session->find_ticket(ticket) != nullptr ? session : nullptr;
   };
   request.sink = [find]() -> hub::Sink* { return find(); };
-  request.take = [find, ticket = pending->ticket](std::unique_ptr<hub::Subscription> subscription,
-                                                  const hub::Attached& where) {
+  request.take = [find, ticket = pending.ticket](std::unique_ptr<hub::Subscription> subscription,
+                                                 const hub::Attached& where) {
     if (Session* session = find()) {
       session->attached(ticket, std::move(subscription), where);
     }
   };
-  ++in_flight_;
-  entries_.push_back(Entry{nullptr, std::move(pending), std::move(granted)});
   environment_.hub.attach(std::move(request), environment_.now.monotonic);
 }
 
@@ -259,7 +276,7 @@ void Session::attached(std::uint64_t ticket, std::unique_ptr<hub::Subscription> 
     ask_snapshot(entry);
     return;
   }
-  finish_subscribe(entry, result, next, publications, {});
+  finish_subscribe(entry, result, next, publications, pending.data);
 }
 
 void Session::ask_snapshot(Entry& entry) {

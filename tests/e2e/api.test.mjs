@@ -253,4 +253,21 @@ describe('HTTP API', { concurrency: false }, () => {
         now.sent_bytes_total > before.sent_bytes_total && now.connections >= 3 && now.subscriptions >= 3 && now.channels >= 1;
     }, 'the counters follow');
   });
+
+  it('/metrics tells how connections came to their end', async () => {
+    const counts = async () => Object.fromEntries(await Promise.all(['closed', 'lost'].map(async (how) =>
+      [how, await server.metric('trunkline_connections_ended_total', `{how="${how}"}`)])));
+    const before = await counts();
+    const [polite, lost] = await Promise.all([RawClient.connect(server), RawClient.connect(server)]);
+    polite.socket.close(1000);
+    await polite.closed;
+    lost.socket.terminate();
+    const refused = await RawClient.open(server);
+    refused.socket.send('nonsense');
+    assert.equal((await refused.closed).code, 3501);
+    await until(async () => {
+      const now = await counts();
+      return now.closed - before.closed === 2 && now.lost - before.lost === 1;
+    }, 'two closed and one lost');
+  });
 });

@@ -169,7 +169,9 @@ for (const args of [[], ['--no-io-uring']]) describe(`fan-out ${args}`, { concur
     const healthy = await RawClient.connect(server);
     for (const client of [stalled, healthy]) await client.ask('subscribe', { channel });
     stalled.socket.pause();
+    const stalls = await server.metric('trunkline_stalls_total');
     await flood(channel);
+    assert.ok(await server.metric('trunkline_stalls_total') > stalls, 'the stall is counted');
     assert.deepEqual(offsets(await healthy.waitPublications(channel, 400)), range(1, 400));
     for (const client of [stalled, healthy]) client.end();
   });

@@ -117,6 +117,19 @@ TEST_F(OutboxTest, RefusesWhatGoesBeyondTheHighWaterMarkAndCountsIt) {
   EXPECT_EQ(outbox.push("123"), Verdict::kAccepted);
 }
 
+TEST_F(OutboxTest, CountsEachTimeThatTheHighWaterMarkIsReached) {
+  options.high_water_bytes = 10;
+  outbox.push_reply("12345678");
+  EXPECT_EQ(outbox.stats().high_water, 0U);
+  outbox.push_reply("12345678");
+  outbox.push_reply("12345678");
+  EXPECT_EQ(outbox.stats().high_water, 1U) << "it stays above";
+  flush_all();
+  outbox.push_reply("1234567890");
+  EXPECT_EQ(outbox.take_stats().high_water, 2U);
+  EXPECT_EQ(outbox.stats().high_water, 0U);
+}
+
 TEST_F(OutboxTest, TakesOneLargeReplyWhenNothingWaits) {
   options.high_water_bytes = 10;
   EXPECT_EQ(outbox.push(std::string(1000, 'x')), Verdict::kAccepted);
