@@ -170,7 +170,7 @@ class PeerManager {
   // kLimitExceeded (requests_max), kClosed (stopped).
   [[nodiscard]] Result<PeerId> connect(PeerRequest request);
   // Ends the connection, or the dial; a permanent request is retried later, another one has ended.
-  // Errors, of all of these: kNotFound for a peer that has ended.
+  // Errors, of all of these: kNotFound for a peer that has ended, kClosed after a stop.
   Result<void> disconnect(PeerId id);
   // Forgets a request that is not connected: on_connected is not called for it any more, even when
   // its dial has succeeded just now. Errors: kUnavailable when it is connected.

@@ -54,6 +54,10 @@ Machine::Machine(const PeerOptions& options, Random random, TimePoint now)
 Machine::~Machine() = default;
 
 Result<PeerId> Machine::step(Event event, TimePoint now, Effects& effects) {
+  // Answers that come late still have to be counted; nothing else has any effect.
+  if (phase_ == Phase::kStopped && !std::holds_alternative<AttemptSucceeded>(event)) {
+    return fail(ErrorCode::kClosed, "the manager has been stopped");
+  }
   now_ = std::max(now_, now);
   effects_ = &effects;
   Result<PeerId> answer = std::visit([this](auto& one) { return on(one); }, event);
@@ -93,9 +97,6 @@ Result<PeerId> Machine::on(Start& /*start*/) {
 
 // Everybody goes in the order of the ids, so that the program sees an orderly end.
 Result<PeerId> Machine::on(Stop& /*stop*/) {
-  if (phase_ == Phase::kStopped) {
-    return fail(ErrorCode::kClosed, "stopped before");
-  }
   phase_ = Phase::kStopped;
   while (Peer* peer = all_.front()) {
     if (peer->state == PeerState::kConnected) {
@@ -114,9 +115,6 @@ Result<PeerId> Machine::on(Stop& /*stop*/) {
 
 Result<PeerId> Machine::on(Connect& connect) {
   const PeerRequest& request = connect.request;
-  if (phase_ == Phase::kStopped) {
-    return fail(ErrorCode::kClosed, "the manager has been stopped");
-  }
   if (peers_.size() - of_kind(PeerKind::kInbound) >= options_.requests_max) {
     return fail(ErrorCode::kLimitExceeded,
                 fmt::format("{} requests, the limit is {}",

@@ -277,6 +277,8 @@ TEST_F(MachineTest, AfterTheStopNothingHappens) {
   EXPECT_EQ(step(Stop{}).error().code, ErrorCode::kClosed);
   EXPECT_EQ(step(Start{}).error().code, ErrorCode::kClosed);
   EXPECT_EQ(accept("198.51.100.1:999").error().code, ErrorCode::kClosed);
+  EXPECT_EQ(step(Learn{{"192.0.2.1:80"}}).error().code, ErrorCode::kClosed);
+  EXPECT_EQ(step(Ban{"192.0.2.1", {}}).error().code, ErrorCode::kClosed);
   pass(1h);
   EXPECT_TRUE(effects.empty());
 }
