@@ -23,6 +23,7 @@ enum class ErrorCode : std::uint16_t {
   kUnavailable,      // the feature is off, or the other side cannot be reached now
   kInvalidArgument,  // the caller broke the function's contract
   kNotFound,
+  kAlreadyExists,  // there is one already, and there may be only one
 
   // WebSocket (RFC 6455)
   kProtocolError,   // close code 1002

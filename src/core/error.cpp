@@ -18,6 +18,7 @@ Reaction reaction(ErrorCode code) {
     case ErrorCode::kConfig:
       return Reaction::kConfig;
     case ErrorCode::kNotFound:
+    case ErrorCode::kAlreadyExists:
     case ErrorCode::kProtocolError:
     case ErrorCode::kInvalidPayload:
     case ErrorCode::kMessageTooBig:
@@ -52,6 +53,8 @@ std::string_view name(ErrorCode code) {
       return "invalid_argument";
     case ErrorCode::kNotFound:
       return "not_found";
+    case ErrorCode::kAlreadyExists:
+      return "already_exists";
     case ErrorCode::kProtocolError:
       return "protocol_error";
     case ErrorCode::kInvalidPayload:

@@ -70,7 +70,22 @@ void Listener::close() {
   pause_.cancel();
 }
 
+void Listener::hold() {
+  boost::system::error_code ignored;
+  held_ = true;
+  acceptor_.cancel(ignored);
+}
+
+void Listener::go_on() {
+  if (std::exchange(held_, false) && !paused_) {
+    wait();
+  }
+}
+
 void Listener::wait() {
+  if (held_) {
+    return;
+  }
   acceptor_.async_wait(asio::ip::tcp::acceptor::wait_read,
                        [this](const boost::system::error_code& error) {
                          if (!error) {
@@ -104,7 +119,7 @@ void Listener::descriptor_closed() {
 }
 
 void Listener::accept_some() {
-  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+  for (int i = 0; i < kAcceptsPerTurn && !held_; ++i) {
     switch (accept_one()) {
       case Next::kMore:
         break;

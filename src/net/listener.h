@@ -43,6 +43,10 @@ class Listener {
 
   void close();
 
+  // Leaves those who come in the queue until go_on().
+  void hold();
+  void go_on();
+
   // The reserve may have its descriptor back.
   void descriptor_closed();
 
@@ -63,6 +67,7 @@ class Listener {
   DescriptorReserve reserve_;
   LogThrottle throttle_;
   bool paused_ = false;
+  bool held_ = false;
 };
 
 }  // namespace trunkline::net

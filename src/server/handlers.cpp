@@ -72,21 +72,25 @@ const Handler* find_by_prefix(const std::vector<std::pair<std::string, Handler>>
   return best == nullptr ? nullptr : &best->second;
 }
 
+// How a handler ended: with an answer, or with the text of what it threw.
+template <class Reply>
+using Ended = std::expected<Answer<Reply>, std::string>;
+
 // What a handler's end comes to. `convert` gives nothing for what is not JSON.
 template <class Reply, class Grant, class Convert>
 std::expected<Grant, session::Refusal> settle(const Handlers& handlers, std::string_view what,
-                                              std::optional<Answer<Reply>> answer,
-                                              const std::exception_ptr& thrown, Convert& convert) {
-  if (thrown) {
-    handlers.log(fmt::format("the handler of {} threw: {}", what, text_of(thrown)));
+                                              Ended<Reply> ended, Convert& convert) {
+  if (!ended.has_value()) {
+    handlers.log(fmt::format("the handler of {} threw: {}", what, ended.error()));
     return std::unexpected(to_refusal(session::kErrorInternal));
   }
-  if (!answer->has_value()) {
-    Refusal& refusal = answer->error();
+  Answer<Reply>& answer = *ended;
+  if (!answer.has_value()) {
+    Refusal& refusal = answer.error();
     return std::unexpected(session::Refusal{refusal.code, std::move(refusal.message),
                                             refusal.temporary, refusal.disconnects});
   }
-  if (std::optional<Grant> grant = convert(**answer)) {
+  if (std::optional<Grant> grant = convert(*answer)) {
     return std::move(*grant);
   }
   handlers.log(fmt::format("the handler of {} gave something that is not JSON", what));
@@ -99,21 +103,24 @@ template <class Reply, class Grant, class Convert>
 void ShardHandlers::run(std::string_view what, Task<Answer<Reply>> task,
                         session::Decide<Grant> decide, Convert convert) {
   const Beginning inside(this);
-  run_task(std::move(task),
-           [this, &handlers = handlers_, outlet = outlet_, shard = shard_, what = std::string(what),
-            decide = std::move(decide),
-            convert](std::optional<Answer<Reply>> answer, std::exception_ptr thrown) mutable {
-             if (beginning == this) {
-               decide(settle<Reply, Grant>(handlers, what, std::move(answer), thrown, convert));
-               return;
-             }
-             // The server may have ended; then nothing of it is touched.
-             outlet->post(shard, [&handlers, what = std::move(what), decide = std::move(decide),
-                                  answer = std::move(answer), thrown = std::move(thrown),
-                                  convert](net::Shard& /*shard*/) mutable {
-               decide(settle<Reply, Grant>(handlers, what, std::move(answer), thrown, convert));
-             });
-           });
+  run_task(std::move(task), [this, &handlers = handlers_, outlet = outlet_, shard = shard_,
+                             what = std::string(what), decide = std::move(decide),
+                             convert](std::optional<Answer<Reply>> answer,
+                                      const std::exception_ptr& thrown) mutable {
+    // An exception is read on the thread that threw it: nothing orders another thread's
+    // reading before the end of its object in a way that every tool can see.
+    Ended<Reply> ended =
+        thrown ? Ended<Reply>(std::unexpect, text_of(thrown)) : Ended<Reply>(std::move(*answer));
+    if (beginning == this) {
+      decide(settle<Reply, Grant>(handlers, what, std::move(ended), convert));
+      return;
+    }
+    // The server may have ended; then nothing of it is touched.
+    outlet->post(shard, [&handlers, what = std::move(what), decide = std::move(decide),
+                         ended = std::move(ended), convert](net::Shard& /*shard*/) mutable {
+      decide(settle<Reply, Grant>(handlers, what, std::move(ended), convert));
+    });
+  });
 }
 
 bool ShardHandlers::decides_connect(bool /*has_token*/) const {

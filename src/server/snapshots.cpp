@@ -72,60 +72,22 @@ const SnapshotFunction* Snapshots::find(std::string_view channel) const {
   return best;
 }
 
-void Snapshots::start(unsigned threads) {
-  for (unsigned i = 0; i < threads; ++i) {
-    threads_.emplace_back([this] { work(); });
-  }
-}
-
-void Snapshots::stop() {
-  std::deque<Job> dropped;
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    dropped.swap(jobs_);
-  }
-  something_.notify_all();
-  for (std::thread& thread : threads_) {
-    thread.join();
-  }
-  threads_.clear();
-}
-
 void Snapshots::run(const SnapshotFunction& function, SnapshotRequest request,
                     net::Runtime& runtime, hub::ShardId shard, hub::Done<session::Snapshot> done) {
-  Job job = [function, request = std::move(request),
-             answer = SnapshotAnswer(runtime, shard, std::move(done))]() mutable {
-    try {
-      function(request, std::move(answer));
-    } catch (const std::exception&) {
-      // The answer was destroyed on the way and has said so.
-    }
-  };
-  {
-    const std::lock_guard lock(mutex_);
-    if (stopping_ || jobs_.size() >= kJobsMax) {
-      return;  // destroying the job answers it
-    }
-    jobs_.push_back(std::move(job));
-  }
-  something_.notify_one();
-}
-
-void Snapshots::work() {
-  while (true) {
-    Job job;
-    {
-      std::unique_lock lock(mutex_);
-      something_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
-      if (stopping_) {
-        return;
-      }
-      job = std::move(jobs_.front());
-      jobs_.pop_front();
-    }
-    job();
-  }
+  WorkerPool::Work work =
+      [function, request = std::move(request),
+       answer = SnapshotAnswer(runtime, shard, std::move(done))](bool stopped) mutable {
+        if (stopped) {
+          return;  // the answer is destroyed with this, and says so
+        }
+        try {
+          function(request, std::move(answer));
+        } catch (const std::exception&) {
+          // The answer was destroyed on the way and has said so.
+        }
+      };
+  // Work that was not taken answers when it is destroyed.
+  static_cast<void>(workers_.post(work));
 }
 
 }  // namespace trunkline::server

@@ -6,14 +6,11 @@
 #include <trunkline/hub.h>
 
 #include "net/runtime.h"
+#include "server/worker_pool.h"
 #include "session/snapshot.h"
 
-#include <condition_variable>
-#include <deque>
-#include <mutex>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -26,13 +23,13 @@ class Snapshots {
   Snapshots(const Snapshots&) = delete;
   Snapshots& operator=(const Snapshots&) = delete;
 
-  ~Snapshots() { stop(); }
-
   // Before start().
   void add(std::string prefix, SnapshotFunction function);
-  void start(unsigned threads);
-  // Waits for the functions that run; those that wait are answered with kClosed.
-  void stop();
+
+  void start(unsigned threads) { workers_.start(threads); }
+
+  // Waits for the functions that run; those that wait are answered with an error.
+  void stop() { workers_.stop(); }
 
   // The function of the longest prefix that fits; nullptr: none.
   [[nodiscard]] const SnapshotFunction* find(std::string_view channel) const;
@@ -42,17 +39,8 @@ class Snapshots {
            hub::ShardId shard, hub::Done<session::Snapshot> done);
 
  private:
-  using Job = std::move_only_function<void()>;
-  static constexpr std::size_t kJobsMax = 100'000;
-
-  void work();
-
   std::vector<std::pair<std::string, SnapshotFunction>> functions_;
-  std::mutex mutex_;
-  std::condition_variable something_;
-  std::deque<Job> jobs_;
-  bool stopping_ = false;
-  std::vector<std::thread> threads_;
+  WorkerPool workers_;  // after the functions, which it runs to its end
 };
 
 // One shard's view of them.

@@ -26,7 +26,7 @@ class WorkerPool {
   void start(unsigned threads);
   // Waits for the work that runs; what waits is told that it will not.
   void stop();
-  // False when `waiting_max` wait already, or the pool is not running: `work` is not called then.
+  // False when kWaitingMax wait already, or the pool is not running: `work` is not called then.
   [[nodiscard]] bool post(Work& work);
 
  private:

@@ -16,8 +16,6 @@ namespace {
 
 constexpr std::uint32_t kDisconnectCodeMin = 3000;
 constexpr std::uint32_t kDisconnectCodeMax = 4999;
-// A Close frame's payload holds the code and this much text (RFC 6455, section 5.5).
-constexpr std::size_t kReasonBytesMax = 123;
 
 }  // namespace
 
@@ -45,9 +43,8 @@ void Session::refused(std::uint32_t id, const Refusal& refusal) {
     return;
   }
   const std::uint32_t code = std::clamp(refusal.code, kDisconnectCodeMin, kDisconnectCodeMax);
-  const std::string_view reason = refusal.message;
   disconnect(static_cast<std::uint16_t>(code),
-             reason.empty() ? "refused" : reason.substr(0, kReasonBytesMax));
+             refusal.message.empty() ? std::string_view("refused") : refusal.message);
 }
 
 // — the beginning —

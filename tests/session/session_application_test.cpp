@@ -135,6 +135,18 @@ TEST_F(SessionApplicationTest, ADisconnectIsAlwaysACodeOfTheProtocolWithAReason)
   EXPECT_FALSE(peer.reason.empty());
 }
 
+TEST_F(SessionApplicationTest, ALongReasonIsLeftToTheCloseFrameWhichCutsBetweenCharacters) {
+  std::string reason = "x";
+  while (reason.size() < 200) {
+    reason += "é";
+  }
+  Peer& peer = join();
+  ask(peer, R"({"id":2,"rpc":{"method":"a"}})");
+  application.calls[0].decide(end(4000, reason));
+  turn();
+  EXPECT_EQ(peer.reason, reason);
+}
+
 TEST_F(SessionApplicationTest, CallsOnTheirWayAreBounded) {
   options.client.calls_in_flight_max = 2;
   Peer& peer = join();
