@@ -140,6 +140,10 @@ void read_client(ConfigSection& section, ServerConfig& config) {
   section.read("history_max_publication_limit", out.history_max_publication_limit, 0, kMany);
   section.read("recovery_max_publication_limit", out.recovery_max_publication_limit, 0, kMany);
   read_client_limits(section, config);
+  section.section("subscribe_to_user_personal_channel", [&out](ConfigSection& personal) {
+    personal.read("enabled", out.personal_channel);
+    personal.read("personal_channel_namespace", out.personal_channel_namespace);
+  });
   section.read("allowed_origins", out.allowed_origins);
   // Accepted and without effect: commands of a client never wait for each other's backends here.
   std::int64_t ignored = 0;
@@ -164,6 +168,12 @@ void read_root(ConfigSection& root, ServerConfig& config) {
   root.section("client", [&config](ConfigSection& section) { read_client(section, config); });
   root.section("channel",
                [&config](ConfigSection& section) { read_channel(section, config.channel); });
+  const session::ClientOptions& client = config.client;
+  if (client.personal_channel && !client.personal_channel_namespace.empty() &&
+      !config.channel.namespaces.contains(client.personal_channel_namespace)) {
+    root.refuse("client.subscribe_to_user_personal_channel.personal_channel_namespace",
+                fmt::format("there is no namespace '{}'", client.personal_channel_namespace));
+  }
   root.section("http_server", [&config](ConfigSection& section) {
     section.read("address", config.address);
     section.read("port", config.port, 0, 65535);

@@ -23,6 +23,7 @@ constexpr std::string_view kSections[] = {
     "client.rate_limit.client_error",
     "client.rate_limit.ip_connect",
     "client.rate_limit",
+    "client.subscribe_to_user_personal_channel",
     "client",
     "channel.without_namespace.slow_subscriber",
     "channel.without_namespace",

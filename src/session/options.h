@@ -84,6 +84,9 @@ struct ClientOptions {
   std::size_t channel_limit = 128;
   std::size_t history_max_publication_limit = 300;
   std::size_t recovery_max_publication_limit = 300;
+  // client.subscribe_to_user_personal_channel: `#user`, in a namespace unless that is empty.
+  bool personal_channel = false;
+  std::string personal_channel_namespace;
   std::size_t user_connection_limit = 0;  // 0: none; anonymous users are not counted
   std::size_t calls_in_flight_max = 32;  // ours: rpc commands that the application has not answered
   // Commands of one client and errors that it was answered; each rate applies, empty: no limit.

@@ -70,6 +70,7 @@ void Session::end() {
     environment_.users->release(user_);
   }
   state_ = State::kEnded;
+  connecting_.reset();
   environment_.timers.disarm(*this);
   waiting_.clear();
   // Each ends at its home from its destructor; moved out so that nothing finds half a list.
@@ -102,8 +103,12 @@ void Session::end_soon(const Disconnect& why) {
 
 bool Session::unsubscribe(std::string_view channel, Unsubscribe why) {
   const Entry* entry = find_entry(channel);
-  if (state_ != State::kConnected || entry == nullptr || entry->pending) {
+  if (state_ != State::kConnected || entry == nullptr) {
     return false;
+  }
+  if (entry->pending) {
+    entry->pending->ended = why;
+    return true;
   }
   const std::string name(channel);
   erase_entry(*entry);
@@ -197,7 +202,12 @@ void Session::on_lost(hub::Subscription& subscription) {
   const ChannelOptions* options = find_options(environment_.options.channel, channel);
   switch (options == nullptr ? OnLost::kResync : options->on_lost) {
     case OnLost::kResync:
-      unsubscribe(channel, kUnsubscribeInsufficientState);
+      if (is_from_server(channel)) {
+        // The client can not ask for it again; connecting again, it says where it stood.
+        disconnect(kDisconnectInsufficientState);
+      } else {
+        unsubscribe(channel, kUnsubscribeInsufficientState);
+      }
       return;
     case OnLost::kDisconnect:
       disconnect(kDisconnectInsufficientState);
@@ -326,6 +336,10 @@ void Session::check_expiry() {
     }
   }
   for (const std::string& channel : expired) {
+    if (is_from_server(channel)) {
+      disconnect(kDisconnectSubscriptionExpired);
+      return;
+    }
     unsubscribe(channel, kUnsubscribeExpired);
   }
 }

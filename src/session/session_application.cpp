@@ -68,11 +68,11 @@ void Session::ask_connect(std::uint32_t id, const ConnectCommand& command,
   environment_.application->connect(
       std::move(question),
       when_decided<ConnectGrant>(
-          State::kNew, [id, received = environment_.now.monotonic](
+          State::kNew, [id, channels = claims.channels, received = environment_.now.monotonic](
                            Session& session, std::expected<ConnectGrant, Refusal> grant) {
             if (grant.has_value()) {
               session.authenticated(
-                  id, {std::move(grant->user), std::move(grant->info), grant->expire_at},
+                  id, {std::move(grant->user), std::move(grant->info), grant->expire_at, channels},
                   std::move(grant->data));
             } else {
               session.state_ = State::kRefused;

@@ -36,7 +36,8 @@ void write_expiry(JsonText& json, const std::optional<WallTime>& expire_at, Wall
 // — input —
 
 bool Session::is_paused() const {
-  return exclusive_ || in_flight_ >= kInFlightMax || link_.outbox().above_high_water();
+  return exclusive_ || (connecting_ && connecting_->attaching > 0) || in_flight_ >= kInFlightMax ||
+         link_.outbox().above_high_water();
 }
 
 void Session::on_message(std::span<char> message) {
@@ -212,6 +213,11 @@ void Session::refresh(std::uint32_t id, const RefreshCommand& command) {
     disconnect(kDisconnectInvalidToken);
     return;
   }
+  if (!has_token_channels(*claims)) {
+    // Connecting again, it gets those of the new token.
+    disconnect(kDisconnectInsufficientState);
+    return;
+  }
   expire_at_ = claims->expire_at;
   info_ = claims->info;
   JsonText json;
@@ -233,7 +239,7 @@ void Session::sub_refresh(std::uint32_t id, const SubRefreshCommand& command) {
     reply_error(id, kErrorPermissionDenied);
     return;
   }
-  if (!entry->granted || !entry->granted->expire_at.has_value()) {
+  if (entry->from_server || !entry->granted || !entry->granted->expire_at.has_value()) {
     disconnect(kDisconnectBadRequest);
     return;
   }

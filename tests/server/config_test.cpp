@@ -204,6 +204,10 @@ constexpr Refused kRefused[] = {
      "log.level: must be trace, debug, info, warn, error, fatal or none"},
     {"PongAfterPing", R"({"client": {"pong_timeout": "25s"}})",
      "client.pong_timeout: must be shorter than client.ping_interval"},
+    {"PersonalNamespace", R"({"client": {"subscribe_to_user_personal_channel": {
+        "enabled": true, "personal_channel_namespace": "own"}}})",
+     "client.subscribe_to_user_personal_channel.personal_channel_namespace: there is no namespace "
+     "'own'"},
     {"Namespaces", R"({"channel": {"namespaces": {}}})",
      "channel.namespaces: must be a list of objects"},
     {"NamespaceEntry", R"({"channel": {"namespaces": [{"name": "aa"}, 1]}})",

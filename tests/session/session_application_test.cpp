@@ -340,5 +340,25 @@ TEST_F(SessionApplicationTest, ARefreshThatIsNotAnsweredEndsWithTheGrace) {
   EXPECT_EQ(peer.close_code, 3005);
 }
 
+// The token's channels stay whatever else the application decides; commands wait for all of it.
+TEST_F(SessionApplicationTest, AConnectThatWasDecidedWaitsForItsServerSideSubscriptions) {
+  application.on_connect = true;
+  tokens.connections["t"].user = "ann";
+  tokens.connections["t"].channels = {{.channel = "snapped"}};
+  Peer& peer = open();
+  peer.send(R"({"id":1,"connect":{"token":"t"}})");
+  peer.send(R"({"id":2,"unsubscribe":{"channel":"a"}})");
+  application.connects.front().decide(
+      ConnectGrant{.user = "ann", .info = {}, .data = R"({"hello":1})", .expire_at = {}});
+  turn();
+  EXPECT_EQ(peer.take(), "");
+  snapshots.answer(Snapshot{.data = "7", .position = {}});
+  turn();
+  const std::string told = peer.take();
+  EXPECT_NE(told.find(R"("data":{"hello":1},"subs":{"snapped":{"data":7}})"), std::string::npos)
+      << told;
+  EXPECT_TRUE(told.ends_with("\n{\"id\":2,\"unsubscribe\":{}}")) << told;
+}
+
 }  // namespace
 }  // namespace trunkline::session
