@@ -17,7 +17,7 @@ namespace {
 
 // Sends of one submission. Larger batches gain nothing: an entry has left the cache before its
 // completion is read (bench/floor/floor_uring.cpp).
-constexpr unsigned kEntries = 256;
+constexpr unsigned kEntries = 64;
 // From here on one submission costs less than as many system calls.
 constexpr std::size_t kWorthIt = 2;
 

@@ -44,7 +44,8 @@ std::string unsubscribe_push(std::string_view channel, Unsubscribe why) {
 }  // namespace
 
 Session::Session(Environment& environment, Link& link)
-    : environment_(environment),
+    : hub::Sink(&link),
+      environment_(environment),
       link_(link),
       id_(environment.registry.add(*this)),
       stale_at_(environment.now.monotonic + environment.options.client.stale_close_delay),
