@@ -7,6 +7,7 @@
 #include <trunkline/error.h>
 #include <trunkline/handlers.h>
 #include <trunkline/hub.h>
+#include <trunkline/job.h>
 #include <trunkline/task.h>
 
 #include <chrono>
@@ -103,8 +104,10 @@ class Server {
   [[nodiscard]] Result<void> reload_certificate();
 
   // Stops accepting, tells all clients (disconnect 3001: they reconnect), waits until what is
-  // queued for them is out or the time is over, and joins the threads. 0 ends at once; without an
-  // argument the configuration's shutdown.timeout.
+  // queued for them is out or the time is over, and joins the threads. Jobs are cancelled before
+  // the clients are told; a handler of theirs that has not returned in the same time is left to
+  // itself, and the log names it. 0 ends at once; without an argument the configuration's
+  // shutdown.timeout.
   void stop(std::optional<std::chrono::milliseconds> timeout = std::nullopt);
 
   [[nodiscard]] Hub& hub();
@@ -124,6 +127,11 @@ class Server {
   // have trunkline.calls_in_flight_max calls on their way (error 111 beyond); their answers come as
   // they are ready.
   void on_rpc(std::string method, RpcHandler handler);
+  // A long-running command (job.h): a plain function that may block, or a coroutine. Clients call
+  // it as the rpc `method`; job.cancel and job.list are theirs, too, from the first job on, and the
+  // namespace `job` is the server's then.
+  void on_job(std::string method, JobHandler handler);
+  void on_job(std::string method, JobCoroutine handler);
   // Asked when a connection expires; its client is then not asked for a new token. A refusal ends
   // it (3005).
   void on_refresh(RefreshHandler handler);

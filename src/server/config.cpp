@@ -229,9 +229,15 @@ void read_root(ConfigSection& root, ServerConfig& config) {
       outbox.read("write_deadline", config.outbox.write_deadline);
       outbox.read("unsent_bytes_max", config.limits.unsent_bytes_max, 0, kUnsentBytesMax);
     });
+    section.section("jobs", [&config](ConfigSection& jobs) { read_jobs(jobs, config.jobs); });
     section.read("memory_limit", config.limits.memory_bytes_max, 0, kMany);
     section.read("handshake_wait_max", config.limits.handshake_wait_max);
   });
+  // Where somebody uses the name already it is theirs, as long as there are no jobs.
+  config.has_job_namespace =
+      !config.channel.namespaces
+           .emplace(session::JobTable::kNamespace, job_channel_options(config.jobs))
+           .second;
 }
 
 }  // namespace

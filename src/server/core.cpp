@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -87,19 +88,38 @@ net::RuntimeOptions Core::runtime_options() {
     handle(shard, std::move(request), std::move(respond));
   };
   options.shard.log = [this](std::string_view line) { log(line); };
-  options.prepare = [this](net::Shard& shard) {
-    shard_snapshots_.push_back(
-        std::make_unique<ShardSnapshots>(snapshots_, runtime_, shard.self()));
-    shard.environment().snapshots = shard_snapshots_.back().get();
-    if (!handlers_.empty()) {
-      shard_handlers_.push_back(std::make_unique<ShardHandlers>(handlers_, outlet_, shard.self()));
-      shard.environment().application = shard_handlers_.back().get();
-    }
-  };
+  options.prepare = [this](net::Shard& shard) { prepare(shard); };
   return options;
 }
 
+void Core::prepare(net::Shard& shard) {
+  session::Environment& environment = shard.environment();
+  shard_snapshots_.push_back(std::make_unique<ShardSnapshots>(snapshots_, runtime_, shard.self()));
+  environment.snapshots = shard_snapshots_.back().get();
+  if (!handlers_.empty()) {
+    shard_handlers_.push_back(
+        std::make_unique<ShardHandlers>(handlers_, outlet_, jobs_.get(), shard.self()));
+    environment.application = shard_handlers_.back().get();
+  }
+  if (jobs_) {
+    environment.server_channels = [this](std::string_view user,
+                                         std::span<const std::string> asked) {
+      return jobs_->resumed(user, asked);
+    };
+    if (shard.self() == JobHost::kShard) {
+      jobs_->live_on(shard);
+    }
+  }
+}
+
 Result<void> Core::start() {
+  if (!handlers_.jobs.empty()) {
+    if (config_.has_job_namespace) {
+      return fail(ErrorCode::kConfig,
+                  "channel.namespaces: 'job' is the server's where there are jobs; rename it");
+    }
+    jobs_ = std::make_unique<JobHost>(config_.jobs, config_.channel, handlers_, outlet_);
+  }
   if (config_.tls_enabled) {
     Result<std::shared_ptr<const net::TlsContext>> tls = net::TlsContext::load(config_.tls);
     if (!tls.has_value()) {
@@ -130,7 +150,14 @@ void Core::stop(Duration timeout) {
   if (!std::exchange(running_, false)) {
     return;
   }
+  const TimePoint until = net::monotonic_now() + timeout;
+  if (jobs_) {
+    jobs_->begin_stop();
+  }
   runtime_.stop(timeout);
+  if (jobs_) {
+    jobs_->end_stop(std::max(until - net::monotonic_now(), Duration{0}));
+  }
   snapshots_.stop();
   workers_.stop();
   // The shards' threads have ended: what lived on them is this thread's now.
@@ -194,19 +221,25 @@ void Core::handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond 
     return;
   }
   if (request.path == "/metrics") {
+    const auto jobs = std::make_shared<session::JobCounts>();
     gather<net::ShardStats>(
         runtime_, shard.self(),
-        [this](net::Shard& each) {
+        [this, jobs](net::Shard& each) {
           net::ShardStats stats = each.stats();
           if (each.self() == net::Runtime::kDoorShard) {
             stats.admission = runtime_.admission();
           }
+          if (jobs_ && each.self() == JobHost::kShard) {
+            *jobs = jobs_->counts();
+          }
           return stats;
         },
-        [this, respond = std::move(respond)](const std::vector<net::ShardStats>& all) mutable {
+        [this, jobs,
+         respond = std::move(respond)](const std::vector<net::ShardStats>& all) mutable {
           respond({.status = 200,
                    .content_type = "text/plain; version=0.0.4; charset=utf-8",
-                   .body = metrics_text(all, {.limits = config_.limits, .uptime = uptime()}),
+                   .body = metrics_text(
+                       all, {.limits = config_.limits, .uptime = uptime(), .jobs = *jobs}),
                    .fields = {}});
         });
     return;

@@ -10,6 +10,7 @@
 #include "net/runtime.h"
 #include "server/config.h"
 #include "server/handlers.h"
+#include "server/job_host.h"
 #include "server/jwt.h"
 #include "server/local_subscriber.h"
 #include "server/snapshots.h"
@@ -66,6 +67,7 @@ class Core {
 
  private:
   [[nodiscard]] net::RuntimeOptions runtime_options();
+  void prepare(net::Shard& shard);
   void handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond respond);
 
   const ServerConfig config_;
@@ -82,6 +84,7 @@ class Core {
   WorkerPool workers_;
   net::Runtime runtime_;
   std::shared_ptr<Outlet> outlet_;
+  std::unique_ptr<JobHost> jobs_;  // none without a job's handler
   std::vector<std::unique_ptr<ShardSnapshots>> shard_snapshots_;
   std::vector<std::unique_ptr<ShardHandlers>> shard_handlers_;
   std::vector<LocalSubscribers> locals_;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/handlers.h"
 
+#include "server/job_host.h"
 #include "server/json_view.h"
+#include "server/thrown.h"
 #include "session/protocol.h"
 
 #include <fmt/format.h>
@@ -47,16 +49,6 @@ std::optional<WallTime> to_wall(
   return expire_at.has_value()
              ? std::optional(std::chrono::time_point_cast<std::chrono::milliseconds>(*expire_at))
              : std::nullopt;
-}
-
-std::string text_of(const std::exception_ptr& thrown) {
-  try {
-    std::rethrow_exception(thrown);
-  } catch (const std::exception& exception) {
-    return exception.what();
-  } catch (...) {
-    return "not a std::exception";
-  }
 }
 
 template <class Handler>
@@ -123,18 +115,22 @@ void ShardHandlers::run(std::string_view what, Task<Answer<Reply>> task,
   });
 }
 
+bool ShardHandlers::is_job(std::string_view channel) const {
+  return jobs_ != nullptr && JobHost::is_job_channel(channel);
+}
+
 bool ShardHandlers::decides_connect(bool /*has_token*/) const {
   return static_cast<bool>(handlers_.connect);
 }
 
 bool ShardHandlers::decides_subscribe(std::string_view channel,
                                       const session::ChannelOptions& /*options*/) const {
-  return find_by_prefix(handlers_.subscribe, channel) != nullptr;
+  return is_job(channel) || find_by_prefix(handlers_.subscribe, channel) != nullptr;
 }
 
 bool ShardHandlers::decides_publish(std::string_view channel,
                                     const session::ChannelOptions& /*options*/) const {
-  return find_by_prefix(handlers_.publish, channel) != nullptr;
+  return is_job(channel) || find_by_prefix(handlers_.publish, channel) != nullptr;
 }
 
 bool ShardHandlers::decides_refresh() const {
@@ -142,7 +138,7 @@ bool ShardHandlers::decides_refresh() const {
 }
 
 bool ShardHandlers::takes_calls() const {
-  return !handlers_.rpc.empty();
+  return jobs_ != nullptr || !handlers_.rpc.empty();
 }
 
 bool ShardHandlers::takes_messages() const {
@@ -170,6 +166,14 @@ void ShardHandlers::connect(session::ConnectQuestion question,
 
 void ShardHandlers::subscribe(session::SubscribeQuestion question,
                               session::Decide<session::SubscribeGrant> decide) {
+  if (is_job(question.channel)) {
+    if (jobs_->may_watch(question.channel, question.caller.user)) {
+      decide(session::SubscribeGrant{});
+    } else {
+      decide(std::unexpected(to_refusal(session::kErrorPermissionDenied)));
+    }
+    return;
+  }
   const SubscribeHandler& handler = *find_by_prefix(handlers_.subscribe, question.channel);
   run("subscribe",
       handler({.caller = to_public(std::move(question.caller)),
@@ -188,6 +192,10 @@ void ShardHandlers::subscribe(session::SubscribeQuestion question,
 
 void ShardHandlers::publish(session::PublishQuestion question,
                             session::Decide<session::PublishGrant> decide) {
+  if (is_job(question.channel)) {
+    decide(std::unexpected(to_refusal(session::kErrorPermissionDenied)));
+    return;
+  }
   const PublishHandler& handler = *find_by_prefix(handlers_.publish, question.channel);
   run("publish",
       handler({.caller = to_public(std::move(question.caller)),
@@ -210,7 +218,11 @@ void ShardHandlers::refresh(session::Caller caller, session::Decide<session::Ref
       });
 }
 
-void ShardHandlers::rpc(session::RpcQuestion question, session::Decide<std::string> decide) {
+void ShardHandlers::rpc(session::RpcQuestion question, session::Decide<session::RpcGrant> decide) {
+  if (jobs_ != nullptr && jobs_->takes(question.method)) {
+    jobs_->call(shard_, std::move(question), std::move(decide));
+    return;
+  }
   auto found = handlers_.rpc.find(question.method);
   if (found == handlers_.rpc.end()) {
     found = handlers_.rpc.find(std::string_view{});
@@ -224,14 +236,27 @@ void ShardHandlers::rpc(session::RpcQuestion question, session::Decide<std::stri
       found->second({.caller = to_public(std::move(question.caller)),
                      .method = std::move(question.method),
                      .data = std::move(question.data)}),
-      std::move(decide), [](std::string& result) { return frame_text(result); });
+      std::move(decide), [](std::string& result) -> std::optional<session::RpcGrant> {
+        auto data = frame_text(result);
+        return data.has_value() ? std::optional(session::RpcGrant{std::move(*data), {}})
+                                : std::nullopt;
+      });
 }
 
 void ShardHandlers::message(session::Caller caller, std::string data) {
   handlers_.message(to_public(std::move(caller)), data);
 }
 
+void ShardHandlers::subscribed(const std::string& client, std::string_view channel) {
+  if (is_job(channel)) {
+    jobs_->watched(client, channel);
+  }
+}
+
 void ShardHandlers::disconnected(session::Caller caller) {
+  if (jobs_ != nullptr) {
+    jobs_->gone(caller.client);
+  }
   if (handlers_.disconnect) {
     handlers_.disconnect(to_public(std::move(caller)));
   }

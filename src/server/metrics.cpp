@@ -7,6 +7,7 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <array>
 #include <functional>
 #include <map>
 
@@ -249,6 +250,25 @@ void add_limits(Families& families, const std::vector<ShardStats>& shards,
        {"memory_bytes", static_cast<double>(facts.limits.memory_bytes_max)}});
 }
 
+void add_jobs(Families& families, const session::JobCounts& jobs) {
+  families.add_value(MetricType::Gauge, "trunkline_jobs_running",
+                     "Jobs whose handler has not returned", static_cast<double>(jobs.running));
+  families.add_value(MetricType::Gauge, "trunkline_jobs_queued", "Jobs that wait for a place",
+                     static_cast<double>(jobs.queued));
+  families.add_value(MetricType::Counter, "trunkline_jobs_started_total",
+                     "Jobs begun or put in line", static_cast<double>(jobs.started));
+  families.add_value(MetricType::Counter, "trunkline_jobs_refused_total",
+                     "Jobs refused because of a limit (106)", static_cast<double>(jobs.refused));
+  static constexpr std::array<const char*, session::kJobEnds> kNames = {
+      "result", "error", "cancelled", "abandoned", "too_long", "stopped"};
+  std::vector<std::pair<std::string, double>> ended;
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
+    ended.emplace_back(kNames[i], static_cast<double>(jobs.ended[i]));
+  }
+  families.add_labelled(MetricType::Counter, "trunkline_jobs_ended_total", "Jobs by how they ended",
+                        "how", ended);
+}
+
 }  // namespace
 
 std::string metrics_text(const std::vector<ShardStats>& shards, const ServerFacts& facts) {
@@ -269,6 +289,7 @@ std::string metrics_text(const std::vector<ShardStats>& shards, const ServerFact
       "trunkline_disconnects_total", "Connections ended by the server, by code",
       [](const ShardStats& shard) -> const auto& { return shard.session.disconnects; });
   families.add_latency();
+  add_jobs(families, facts.jobs);
   return families.text();
 }
 

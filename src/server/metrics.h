@@ -3,6 +3,7 @@
 
 #include "net/admission.h"
 #include "net/shard.h"
+#include "session/job_table.h"
 
 #include <chrono>
 #include <string>
@@ -14,6 +15,7 @@ namespace trunkline::server {
 struct ServerFacts {
   net::LimitOptions limits;
   std::chrono::seconds uptime{0};
+  session::JobCounts jobs;
 };
 
 // The statistics of all shards as Prometheus text (exposition format 0.0.4). Thread: any.

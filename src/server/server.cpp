@@ -61,6 +61,18 @@ void Server::on_rpc(std::string method, RpcHandler handler) {
   core_->handlers().rpc.insert_or_assign(std::move(method), std::move(handler));
 }
 
+void Server::on_job(std::string method, JobHandler handler) {
+  core_->handlers().jobs.insert_or_assign(
+      std::move(method), std::make_shared<const server::JobMethod>(
+                             server::JobMethod{.function = std::move(handler), .coroutine = {}}));
+}
+
+void Server::on_job(std::string method, JobCoroutine handler) {
+  core_->handlers().jobs.insert_or_assign(
+      std::move(method), std::make_shared<const server::JobMethod>(
+                             server::JobMethod{.function = {}, .coroutine = std::move(handler)}));
+}
+
 void Server::on_refresh(RefreshHandler handler) {
   core_->handlers().refresh = std::move(handler);
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/time.h"
+#include "session/server_channel.h"
 
 #include <cstdint>
 #include <expected>
@@ -79,6 +80,12 @@ struct RpcQuestion {
   std::string data;  // raw JSON; empty: none
 };
 
+struct RpcGrant {
+  std::string data;  // the result, raw JSON; empty: none
+  // The client is subscribed to this behind the reply.
+  std::optional<ServerChannel> subscribe;
+};
+
 struct RefreshGrant {
   std::optional<WallTime> expire_at;  // none: it no longer expires
   std::string info;                   // raw JSON, empty: as before
@@ -109,10 +116,11 @@ class Application {
   virtual void subscribe(SubscribeQuestion question, Decide<SubscribeGrant> decide) = 0;
   virtual void publish(PublishQuestion question, Decide<PublishGrant> decide) = 0;
   virtual void refresh(Caller caller, Decide<RefreshGrant> decide) = 0;
-  // The grant is the result as raw JSON; empty for none.
-  virtual void rpc(RpcQuestion question, Decide<std::string> decide) = 0;
+  virtual void rpc(RpcQuestion question, Decide<RpcGrant> decide) = 0;
   // A `send` command, which has no reply.
   virtual void message(Caller caller, std::string data) = 0;
+  // A connected client has a channel from now on, whoever asked for it.
+  virtual void subscribed(const std::string& client, std::string_view channel) = 0;
   // A connected client has gone, whoever ended it.
   virtual void disconnected(Caller caller) = 0;
 };

@@ -30,6 +30,19 @@ std::string error_event(const Refusal& why) {
   return json.take();
 }
 
+std::string_view text_of(JobEnd how) {
+  switch (how) {
+    case JobEnd::kAbandoned:
+      return "nobody waits for it";
+    case JobEnd::kTooLong:
+      return "it took too long";
+    case JobEnd::kStopped:
+      return "the server stops";
+    default:
+      return "cancelled";
+  }
+}
+
 std::string event(std::string_view name, std::string_view data) {
   JsonText json;
   json.raw(R"({")").raw(name).raw(R"(":)").raw(data.empty() ? "null" : data).raw("}");
@@ -62,8 +75,8 @@ struct JobTable::Job final : Timer {
   TimePoint ends_at = kNever;       // of its age, or of being remembered
 };
 
-JobTable::JobTable(const JobOptions& options, JobWorld& world, TimerWheel& timers, Random& random)
-    : options_(options), world_(world), timers_(timers), random_(random) {}
+JobTable::JobTable(const JobOptions& options, JobWorld& world, TimerWheel& timers)
+    : options_(options), world_(world), timers_(timers) {}
 
 JobTable::~JobTable() = default;
 
@@ -95,7 +108,8 @@ std::string_view JobTable::limit_reached(const Caller& caller) const {
   if (!caller.user.empty() && reached(by_user_, caller.user, options_.per_user_max)) {
     return "jobs of a user";
   }
-  return options_.total_max > 0 && running_ >= options_.total_max ? "jobs of the server" : "";
+  return options_.total_max > 0 && counts_.running >= options_.total_max ? "jobs of the server"
+                                                                         : "";
 }
 
 void JobTable::count(const Caller& caller, bool more) {
@@ -106,7 +120,7 @@ void JobTable::count(const Caller& caller, bool more) {
       counts.erase(name);
     }
   };
-  running_ = more ? running_ + 1 : running_ - 1;
+  counts_.running = more ? counts_.running + 1 : counts_.running - 1;
   change(by_client_, caller.client);
   if (!caller.user.empty()) {
     change(by_user_, caller.user);
@@ -115,15 +129,19 @@ void JobTable::count(const Caller& caller, bool more) {
 
 std::expected<std::string, Refusal> JobTable::start(RpcQuestion question, Now now) {
   if (stopping_) {
+    ++counts_.refused;
     return std::unexpected(Refusal{kErrorNotAvailable.code, "the server stops", true});
   }
   const std::string_view limit = limit_reached(question.caller);
   const bool waits = !limit.empty() || !queue_.empty();
   if (!limit.empty() && queue_.size() >= options_.queued_max) {
+    ++counts_.refused;
     return std::unexpected(
         Refusal{kErrorLimitExceeded.code, fmt::format("limit exceeded: {}", limit), true});
   }
-  auto made = std::make_unique<Job>(*this, random_.uuid(), std::move(question), now);
+  ++counts_.started;
+  std::string name = world_.make_id(question.caller);
+  auto made = std::make_unique<Job>(*this, std::move(name), std::move(question), now);
   Job& job = *made;
   job.number = ++last_number_;
   jobs_.emplace(job.id, std::move(made));
@@ -192,6 +210,7 @@ void JobTable::finished(std::string_view id, std::expected<std::string, Refusal>
   TRUNKLINE_ASSERT(job->state != JobState::kQueued);
   if (job->state == JobState::kRunning) {
     tell_progress(*job);
+    ended(result.has_value() ? JobEnd::kResult : JobEnd::kError);
     world_.publish(job->id,
                    result.has_value() ? event("result", *result) : error_event(result.error()));
   }
@@ -202,7 +221,8 @@ void JobTable::finished(std::string_view id, std::expected<std::string, Refusal>
 
 // — ends —
 
-void JobTable::end(Job& job, std::string_view what, TimePoint now) {
+void JobTable::end(Job& job, JobEnd how, TimePoint now) {
+  ended(how);
   const bool was_running = job.state == JobState::kRunning;
   if (was_running) {
     tell_progress(job);
@@ -213,7 +233,7 @@ void JobTable::end(Job& job, std::string_view what, TimePoint now) {
     std::erase(queue_, &job);
     over(job, now);
   }
-  world_.publish(job.id, error_event({kErrorCancelled, std::string(what), false, false}));
+  world_.publish(job.id, error_event({kErrorCancelled, std::string(text_of(how)), false, false}));
   if (was_running) {
     world_.stop(job.id);
   }
@@ -239,7 +259,7 @@ bool JobTable::cancel(std::string_view id, const Caller& caller, Now now) {
       job->state == JobState::kOver) {
     return false;
   }
-  end(*job, "cancelled", now.monotonic);
+  end(*job, JobEnd::kCancelled, now.monotonic);
   return true;
 }
 
@@ -253,7 +273,7 @@ void JobTable::stop(Now now) {
   }
   std::ranges::sort(ending, {}, &Job::number);
   for (Job* job : ending) {
-    end(*job, "the server stops", now.monotonic);
+    end(*job, JobEnd::kStopped, now.monotonic);
   }
 }
 
@@ -277,9 +297,10 @@ std::vector<JobInfo> JobTable::list(const Caller& caller) const {
   return infos;
 }
 
-bool JobTable::may_watch(std::string_view id, const Caller& caller) const {
-  const Job* job = find(id);
-  return job != nullptr && is_owner(*job, caller);
+JobCounts JobTable::counts() const {
+  JobCounts counts = counts_;
+  counts.queued = queue_.size();
+  return counts;
 }
 
 void JobTable::watched(std::string_view id, TimePoint /*now*/) {
@@ -297,7 +318,7 @@ void JobTable::unwatched(std::string_view id, TimePoint now) {
   }
   if (job->state == JobState::kQueued || job->state == JobState::kRunning) {
     if (options_.grace <= Duration{0}) {
-      end(*job, "nobody waits for it", now);
+      end(*job, JobEnd::kAbandoned, now);
       return;
     }
     job->abandoned_at = now + options_.grace;
@@ -324,11 +345,11 @@ void JobTable::on_timer(Job& job, TimePoint now) {
       return;
     }
   } else if (now >= job.ends_at) {
-    end(job, "it took too long", now);
+    end(job, JobEnd::kTooLong, now);
     return;
   } else if (now >= job.abandoned_at) {
     TRUNKLINE_SOMETIMES("job is abandoned");
-    end(job, "nobody waits for it", now);
+    end(job, JobEnd::kAbandoned, now);
     run_queued(now);
     return;
   }

@@ -16,12 +16,12 @@
 
 #include <trunkline/error.h>
 
-#include "core/random.h"
 #include "core/string_map.h"
 #include "core/timer_wheel.h"
 #include "core/token_bucket.h"
 #include "session/application.h"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -58,6 +58,18 @@ struct JobInfo {
   WallTime started;
 };
 
+// How jobs ended, since the start.
+enum class JobEnd : std::uint8_t { kResult, kError, kCancelled, kAbandoned, kTooLong, kStopped };
+inline constexpr std::size_t kJobEnds = 6;
+
+struct JobCounts {
+  std::size_t running = 0;  // handlers that were begun and have not returned
+  std::size_t queued = 0;
+  std::uint64_t started = 0;
+  std::uint64_t refused = 0;
+  std::array<std::uint64_t, kJobEnds> ended{};  // by JobEnd
+};
+
 // What the table lets happen. Called from inside its methods; none of these may call back into the
 // table before it has returned.
 class JobWorld {
@@ -67,6 +79,9 @@ class JobWorld {
   JobWorld& operator=(const JobWorld&) = delete;
   virtual ~JobWorld() = default;
 
+  // A fresh name for a job of this client's. It cannot be guessed: an anonymous client proves by it
+  // that the job is its own.
+  virtual std::string make_id(const Caller& owner) = 0;
   // Begins the handler; JobTable::progress and, once, JobTable::finished follow.
   virtual void run(const std::string& id, const RpcQuestion& question) = 0;
   // Asks a handler that was begun to stop. It finishes in its own time.
@@ -81,7 +96,7 @@ class JobTable {
   static constexpr std::string_view kNamespace = "job";
 
   // All references must outlive the table.
-  JobTable(const JobOptions& options, JobWorld& world, TimerWheel& timers, Random& random);
+  JobTable(const JobOptions& options, JobWorld& world, TimerWheel& timers);
   JobTable(const JobTable&) = delete;
   JobTable& operator=(const JobTable&) = delete;
   // Handlers that were not finished are not told.
@@ -89,8 +104,8 @@ class JobTable {
 
   [[nodiscard]] static std::string channel_of(std::string_view id);
 
-  // Starts or queues a job, watched by the one who asks. The id cannot be guessed. Refusals: 106
-  // for a limit that is reached, with its name.
+  // Starts or queues a job, watched by the one who asks. Refusals: 106 for a limit that is reached,
+  // with its name.
   [[nodiscard]] std::expected<std::string, Refusal> start(RpcQuestion question, Now now);
 
   // Of a handler. Raw JSON. Ignored when the job's end has been told.
@@ -103,9 +118,10 @@ class JobTable {
   bool cancel(std::string_view id, const Caller& caller, Now now);
   // Those of the caller's user, or of its connection when it has none; oldest first.
   [[nodiscard]] std::vector<JobInfo> list(const Caller& caller) const;
-  // Whether the caller may watch the job's channel: the user who started it, from any connection;
-  // an anonymous one who knows the id, for want of a better proof.
-  [[nodiscard]] bool may_watch(std::string_view id, const Caller& caller) const;
+
+  // Whether it is not forgotten yet.
+  [[nodiscard]] bool knows(std::string_view id) const { return find(id) != nullptr; }
+
   // Somebody began or ceased to watch.
   void watched(std::string_view id, TimePoint now);
   void unwatched(std::string_view id, TimePoint now);
@@ -113,10 +129,7 @@ class JobTable {
   // The server stops: every job is told its end and asked to stop, and none starts any more.
   void stop(Now now);
 
-  // Jobs whose handler was begun and has not returned; those that wait for a place.
-  [[nodiscard]] std::size_t running() const { return running_; }
-
-  [[nodiscard]] std::size_t queued() const { return queue_.size(); }
+  [[nodiscard]] JobCounts counts() const;
 
  private:
   struct Job;
@@ -127,7 +140,10 @@ class JobTable {
   void run(Job& job, TimePoint now);
   void run_queued(TimePoint now);
   // Tells the end and asks the handler to stop.
-  void end(Job& job, std::string_view what, TimePoint now);
+  void end(Job& job, JobEnd how, TimePoint now);
+
+  void ended(JobEnd how) { ++counts_.ended[static_cast<std::size_t>(how)]; }
+
   void over(Job& job, TimePoint now);
   void tell_progress(Job& job);
   void arm(Job& job);
@@ -138,13 +154,12 @@ class JobTable {
   const JobOptions& options_;
   JobWorld& world_;
   TimerWheel& timers_;
-  Random& random_;
   bool stopping_ = false;
   std::uint64_t last_number_ = 0;  // jobs in the order of their start
   StringMap<std::unique_ptr<Job>> jobs_;
   std::deque<Job*> queue_;
-  std::deque<std::string> over_;      // oldest first
-  std::size_t running_ = 0;           // handlers that have not returned
+  std::deque<std::string> over_;  // oldest first
+  JobCounts counts_;
   StringMap<std::size_t> by_client_;  // … of each connection
   StringMap<std::size_t> by_user_;    // … of each user
 };

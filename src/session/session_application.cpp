@@ -147,18 +147,21 @@ void Session::rpc(std::uint32_t id, const RpcCommand& command) {
       {.caller = caller(),
        .method = std::string(command.method),
        .data = std::string(command.data)},
-      when_decided<std::string>(
+      when_decided<RpcGrant>(
           State::kConnected, [id, received = environment_.now.monotonic](
-                                 Session& session, std::expected<std::string, Refusal> result) {
+                                 Session& session, std::expected<RpcGrant, Refusal> result) {
             --session.calls_;
             if (result.has_value()) {
               JsonText json;
               json.open();
-              if (!result->empty()) {
-                json.member("data").raw(*result);
+              if (!result->data.empty()) {
+                json.member("data").raw(result->data);
               }
               json.close();
               session.reply(id, "rpc", json.view());
+              if (result->subscribe.has_value()) {
+                session.subscribe_from_server(std::move(*result->subscribe));
+              }
             } else {
               session.refused(id, result.error());
             }

@@ -380,6 +380,9 @@ void Session::write_result(JsonText& json, const Subscribing& pending, std::stri
 
 // The client has been told of the subscription: publications follow.
 void Session::go_live(Entry& entry, bool join_leave, Offset next) {
+  if (environment_.application != nullptr) {
+    environment_.application->subscribed(client_, entry.subscription->channel());
+  }
   entry.subscription->want_join_leave(join_leave);
   if (link_.takes_compressed_frames()) {
     entry.subscription->want_compressed();

@@ -5,6 +5,7 @@
 #include <trunkline/server.h>
 
 #include "server/jwt.h"
+#include "server/notes.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -21,36 +22,6 @@ namespace trunkline {
 namespace {
 
 using namespace std::chrono_literals;
-
-// What one client was told, a line each.
-class Notes {
- public:
-  void add(std::string line) {
-    const std::lock_guard lock(mutex_);
-    lines_.push_back(std::move(line));
-    changed_.notify_all();
-  }
-
-  // The lines, once there are so many.
-  std::vector<std::string> wait(std::size_t count) {
-    std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, 60s, [&] { return lines_.size() >= count; }));
-    return lines_;
-  }
-
-  // The lines, once this one is among them.
-  std::vector<std::string> wait_for(const std::string& line) {
-    std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, 60s,
-                                  [&] { return std::ranges::find(lines_, line) != lines_.end(); }));
-    return lines_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<std::string> lines_;
-};
 
 using Lines = std::vector<std::string>;
 

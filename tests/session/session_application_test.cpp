@@ -53,11 +53,15 @@ class ManualApplication final : public Application {
     refreshes.push_back({std::move(caller), std::move(decide)});
   }
 
-  void rpc(RpcQuestion question, Decide<std::string> decide) override {
+  void rpc(RpcQuestion question, Decide<RpcGrant> decide) override {
     calls.push_back({std::move(question), std::move(decide)});
   }
 
   void message(Caller caller, std::string data) override { messages.push_back(caller.user + data); }
+
+  void subscribed(const std::string& client, std::string_view channel) override {
+    channels.push_back(client.empty() ? "nobody" : std::string(channel));
+  }
 
   void disconnected(Caller caller) override { gone.push_back(caller.user); }
 
@@ -68,7 +72,8 @@ class ManualApplication final : public Application {
   std::deque<Asked<SubscribeQuestion, SubscribeGrant>> subscribes;
   std::deque<Asked<PublishQuestion, PublishGrant>> publishes;
   std::deque<Asked<Caller, RefreshGrant>> refreshes;
-  std::deque<Asked<RpcQuestion, std::string>> calls;
+  std::deque<Asked<RpcQuestion, RpcGrant>> calls;
+  std::vector<std::string> channels;
   std::vector<std::string> messages;
   std::vector<std::string> gone;
 };
@@ -104,10 +109,10 @@ TEST_F(SessionApplicationTest, CallsAreAnsweredWhenTheyAreReadyAndDelayNobody) {
   EXPECT_EQ(application.calls[0].question.data, R"({"a":1})");
   EXPECT_EQ(application.calls[0].question.caller.client.size(), 36U);
   EXPECT_EQ(application.calls[1].question.data, "");
-  application.calls[1].decide(R"({"b":2})");
+  application.calls[1].decide(RpcGrant{R"({"b":2})", {}});
   turn();
   EXPECT_EQ(peer.take(), R"({"id":3,"rpc":{"data":{"b":2}}})");
-  application.calls[0].decide(std::string{});
+  application.calls[0].decide(RpcGrant{});
   turn();
   EXPECT_EQ(peer.take(), R"({"id":2,"rpc":{}})");
 }
@@ -155,7 +160,7 @@ TEST_F(SessionApplicationTest, CallsOnTheirWayAreBounded) {
   const std::string refused =
       R"({"id":4,"error":{"code":111,"message":"too many requests","temporary":true}})";
   EXPECT_EQ(ask(peer, R"({"id":4,"rpc":{"method":"a"}})"), refused);
-  application.calls[0].decide(std::string{});
+  application.calls[0].decide(RpcGrant{});
   turn();
   EXPECT_EQ(peer.take(), R"({"id":2,"rpc":{}})");
   EXPECT_EQ(ask(peer, R"({"id":5,"rpc":{"method":"a"}})"), "");
@@ -176,7 +181,7 @@ TEST_F(SessionApplicationTest, AnswersAfterTheEndGoNowhere) {
   connecting.session.reset();
   peer.session.reset();
   application.connects[0].decide(ConnectGrant{});
-  application.calls[0].decide(std::string{});
+  application.calls[0].decide(RpcGrant{});
   application.subscribes[0].decide(SubscribeGrant{});
   application.publishes[0].decide(PublishGrant{});
   turn();
