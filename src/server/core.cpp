@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <future>
 #include <random>
 #include <utility>
 
@@ -146,13 +147,26 @@ Result<void> Core::reload_certificate() {
   return {};
 }
 
+// The clients are told of their jobs' ends before they are told to leave: once these are published,
+// each shard ends the turn in which it heard of them.
+void Core::stop_jobs(Duration timeout) {
+  const auto told = std::make_shared<std::promise<void>>();
+  const std::future<void> all_told = told->get_future();
+  jobs_->begin_stop([this, told] {
+    gather<int>(
+        runtime_, JobHost::kShard, [](net::Shard& /*shard*/) { return 0; },
+        [told](const std::vector<int>& /*shards*/) { told->set_value(); });
+  });
+  all_told.wait_for(timeout);
+}
+
 void Core::stop(Duration timeout) {
   if (!std::exchange(running_, false)) {
     return;
   }
   const TimePoint until = net::monotonic_now() + timeout;
   if (jobs_) {
-    jobs_->begin_stop();
+    stop_jobs(timeout);
   }
   runtime_.stop(timeout);
   if (jobs_) {

@@ -68,6 +68,7 @@ class Core {
  private:
   [[nodiscard]] net::RuntimeOptions runtime_options();
   void prepare(net::Shard& shard);
+  void stop_jobs(Duration timeout);
   void handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond respond);
 
   const ServerConfig config_;

@@ -274,24 +274,36 @@ void JobHost::stop(const std::string& id) {
 }
 
 void JobHost::publish(const std::string& id, std::string data) {
-  shard_->hub().publish({.channel = JobTable::channel_of(id),
-                         .settings = settings_,
-                         .publication = {.data = std::move(data), .info = {}, .tags = {}},
-                         .idempotency_key = {},
-                         .done =
-                             [this, id](const Result<Position>& where) {
-                               if (!where.has_value()) {
-                                 handlers_.log(fmt::format("what job {} told is lost: {}", id,
-                                                           to_string(where.error())));
-                               }
-                             }},
-                        shard_->environment().now.monotonic);
+  ++publishing_;
+  shard_->hub().publish(
+      {.channel = JobTable::channel_of(id),
+       .settings = settings_,
+       .publication = {.data = std::move(data), .info = {}, .tags = {}},
+       .idempotency_key = {},
+       .done = [this, id](const Result<Position>& where) { published(id, where); }},
+      shard_->environment().now.monotonic);
+}
+
+void JobHost::published(const std::string& id, const Result<Position>& where) {
+  if (!where.has_value()) {
+    handlers_.log(fmt::format("what job {} told is lost: {}", id, to_string(where.error())));
+  }
+  if (--publishing_ == 0 && told_) {
+    std::exchange(told_, nullptr)();
+  }
 }
 
 // — the end —
 
-void JobHost::begin_stop() {
-  outlet_->post(kShard, [this](net::Shard& shard) { table_->stop(shard.environment().now); });
+void JobHost::begin_stop(std::move_only_function<void()> told) {
+  outlet_->post(kShard, [this, told = std::move(told)](net::Shard& shard) mutable {
+    ++publishing_;  // until all are under way
+    told_ = std::move(told);
+    table_->stop(shard.environment().now);
+    if (--publishing_ == 0) {
+      std::exchange(told_, nullptr)();
+    }
+  });
 }
 
 void JobHost::end_stop(Duration timeout) {

@@ -53,9 +53,9 @@ class JobHost final : private session::JobWorld {
 
   // On kShard, before it runs: where the jobs live.
   void live_on(net::Shard& shard);
-  // Tells every job its end and asks the handlers to stop; no job starts any more. Before the
-  // shards end. Thread: any.
-  void begin_stop();
+  // Tells every job its end and asks the handlers to stop; no job starts any more. `told` is called
+  // on kShard when all ends are published. Before the shards end. Thread: any.
+  void begin_stop(std::move_only_function<void()> told);
   // Waits for handlers. Logs which have not ended; they touch nothing of the server. Thread: any,
   // when the shards have ended.
   void end_stop(Duration timeout);
@@ -74,6 +74,7 @@ class JobHost final : private session::JobWorld {
 
   std::expected<session::RpcGrant, session::Refusal> handle(session::RpcQuestion question);
   [[nodiscard]] std::string list(const session::Caller& caller) const;
+  void published(const std::string& id, const Result<Position>& where);
   void begin(const std::shared_ptr<JobRun>& run, std::shared_ptr<const JobMethod> method);
   void finished(const std::string& id, std::expected<Answer<std::string>, std::string> ended);
 
@@ -86,7 +87,9 @@ class JobHost final : private session::JobWorld {
   // Thread: kShard.
   net::Shard* shard_ = nullptr;
   std::optional<session::JobTable> table_;
-  StringMap<std::shared_ptr<JobRun>> runs_;      // by id; handlers that have not returned
+  StringMap<std::shared_ptr<JobRun>> runs_;  // by id; handlers that have not returned
+  std::size_t publishing_ = 0;
+  std::move_only_function<void()> told_;         // when nothing is being published
   StringMap<std::vector<std::string>> watched_;  // ids by client
 };
 

@@ -338,7 +338,7 @@ TEST_F(JobsTest, AreToldTheirEndWhenTheServerStops) {
   Notes notes;
   const auto caller = client(notes, "u");
   begin(*caller, "work");
-  begun.wait_for("work");
+  notes.wait_for(R"({"progress":[2]})");
   server->stop(20s);
   EXPECT_EQ(begun.wait(2).back(), "cancelled") << "the server waits for its handlers";
   notes.wait_for(R"({"error":{"code":120,"message":"the server stops"}})");

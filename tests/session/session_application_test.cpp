@@ -117,6 +117,19 @@ TEST_F(SessionApplicationTest, CallsAreAnsweredWhenTheyAreReadyAndDelayNobody) {
   EXPECT_EQ(peer.take(), R"({"id":2,"rpc":{}})");
 }
 
+TEST_F(SessionApplicationTest, ACallMayBringAChannelBehindItsReply) {
+  Peer& peer = join();
+  ask(peer, R"({"id":2,"rpc":{"method":"a"}})");
+  application.calls[0].decide(RpcGrant{"1", ServerChannel{.channel = "c"}});
+  turn();
+  const std::string told = peer.take();
+  EXPECT_TRUE(
+      told.starts_with("{\"id\":2,\"rpc\":{\"data\":1}}\n"
+                       R"({"push":{"channel":"c","subscribe":{)"))
+      << told;
+  EXPECT_EQ(application.channels, std::vector<std::string>{"c"});
+}
+
 TEST_F(SessionApplicationTest, ARefusedCallIsAnErrorOrTheEnd) {
   Peer& peer = join();
   ask(peer, R"({"id":2,"rpc":{"method":"a"}})");
