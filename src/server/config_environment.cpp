@@ -33,6 +33,7 @@ constexpr std::string_view kSections[] = {
     "http_api",
     "websocket",
     "shutdown",
+    "trunkline.jobs",
     "trunkline.outbox",
     "trunkline",
     "log",

@@ -20,6 +20,7 @@ void read_jobs(ConfigSection& section, JobConfig& out) {
   section.read("age_max", out.table.age_max);
   section.read("progress_rate", out.table.progress.count, 1, 1000);
   section.read("threads", out.threads, 1, 1024);
+  section.read("yielding", out.yielding);
   section.read("history_size", out.history_size, 1, kMany);
   section.read("history_ttl", out.table.keep);
   if (out.table.keep <= Duration{0}) {

@@ -12,6 +12,7 @@ namespace trunkline::server {
 struct JobConfig {
   session::JobOptions table;
   unsigned threads = 16;
+  bool yielding = true;            // these threads give way to those that serve clients
   std::size_t history_size = 100;  // publications of a job's channel, which are kept for table.keep
 };
 

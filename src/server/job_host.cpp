@@ -64,7 +64,7 @@ JobHost::JobHost(const JobConfig& config, const session::ChannelRules& rules,
       settings_(session::channel_settings(rules, job_channel_options(config))),
       handlers_(handlers),
       outlet_(std::move(outlet)),
-      threads_(std::make_shared<JobThreads>(config.threads)) {}
+      threads_(std::make_shared<JobThreads>(config.threads, config.yielding)) {}
 
 JobHost::~JobHost() = default;
 

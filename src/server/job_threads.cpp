@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/job_threads.h"
 
+#include <sched.h>
+
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -10,11 +12,12 @@
 namespace trunkline::server {
 
 struct JobThreads::State {
-  explicit State(unsigned most) : threads_max(most) {}
+  State(unsigned most, bool yields) : threads_max(most), yielding(yields) {}
 
   static void run(const std::shared_ptr<State>& state);
 
   const unsigned threads_max;
+  const bool yielding;
   std::mutex mutex;
   std::condition_variable something;  // to do, or the end
   std::condition_variable ended;
@@ -24,13 +27,19 @@ struct JobThreads::State {
   bool stopping = false;
 };
 
-JobThreads::JobThreads(unsigned threads_max) : state_(std::make_shared<State>(threads_max)) {}
+JobThreads::JobThreads(unsigned threads_max, bool yielding)
+    : state_(std::make_shared<State>(threads_max, yielding)) {}
 
 JobThreads::~JobThreads() {
   stop(Duration{0});
 }
 
 void JobThreads::State::run(const std::shared_ptr<State>& state) {
+  if (state->yielding) {
+    // Of this thread alone. Where it is refused it is as eager as others.
+    const sched_param none{};
+    ::sched_setscheduler(0, SCHED_IDLE, &none);
+  }
   std::unique_lock lock(state->mutex);
   for (;;) {
     ++state->idle;

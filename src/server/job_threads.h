@@ -16,7 +16,9 @@ class JobThreads {
  public:
   using Work = std::move_only_function<void()>;
 
-  explicit JobThreads(unsigned threads_max);
+  // `yielding`: they get the processor's time that nobody else wants (SCHED_IDLE, sched(7)), so who
+  // serves clients is never kept waiting by a job's work.
+  JobThreads(unsigned threads_max, bool yielding);
   JobThreads(const JobThreads&) = delete;
   JobThreads& operator=(const JobThreads&) = delete;
   // stop() with no time to wait.
