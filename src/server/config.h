@@ -11,6 +11,7 @@
 #include "net/admission.h"
 #include "net/tls.h"
 #include "outbox/outbox.h"
+#include "server/proxy_config.h"
 #include "session/options.h"
 #include "ws/deflate.h"
 
@@ -68,6 +69,7 @@ struct ServerConfig {
   // trunkline.catch_up_bytes_per_turn: of a shard's turn, for all who read on after a stall.
   std::size_t catch_up_bytes_per_turn = 2UL * 1024 * 1024;
   outbox::OutboxOptions outbox;  // trunkline.outbox
+  ProxyRules proxy;              // client.proxy, channel.proxy, rpc, proxies, trunkline.proxy
 };
 
 struct LoadedConfig {

@@ -34,6 +34,12 @@ const std::vector<std::pair<std::string, std::string>> kPageFields = {
     {"X-Content-Type-Options", "nosniff"},
     {"Cache-Control", "no-cache"}};
 
+// What one shard tells for /metrics.
+struct ShardReport {
+  net::ShardStats net;
+  ProxyStats proxy;
+};
+
 net::HttpResponse text(unsigned status, std::string body) {
   return {.status = status,
           .content_type = "text/plain; charset=utf-8",
@@ -91,12 +97,33 @@ net::RuntimeOptions Core::runtime_options() {
     shard_snapshots_.push_back(
         std::make_unique<ShardSnapshots>(snapshots_, runtime_, shard.self()));
     shard.environment().snapshots = shard_snapshots_.back().get();
-    if (!handlers_.empty()) {
-      shard_handlers_.push_back(std::make_unique<ShardHandlers>(handlers_, outlet_, shard.self()));
-      shard.environment().application = shard_handlers_.back().get();
-    }
+    add_application(shard);
   };
   return options;
+}
+
+void Core::add_application(net::Shard& shard) {
+  std::unique_ptr<ShardHandlers> handlers;
+  std::unique_ptr<ShardProxy> proxy;
+  if (!handlers_.empty()) {
+    handlers = std::make_unique<ShardHandlers>(handlers_, outlet_, shard.self());
+  }
+  if (!config_.proxy.empty()) {
+    proxy = std::make_unique<ShardProxy>(config_.proxy, proxy_tls_, shard, runtime_.shards(),
+                                         [this](std::string_view line) { log(line); });
+    shard_proxies_.push_back(proxy.get());
+  }
+  if (handlers && proxy) {
+    applications_.push_back(
+        std::make_unique<ComposedApplication>(std::move(handlers), std::move(proxy)));
+  } else if (handlers) {
+    applications_.push_back(std::move(handlers));
+  } else if (proxy) {
+    applications_.push_back(std::move(proxy));
+  } else {
+    return;
+  }
+  shard.environment().application = applications_.back().get();
 }
 
 Result<void> Core::start() {
@@ -107,6 +134,11 @@ Result<void> Core::start() {
     }
     runtime_.set_tls(*tls);
   }
+  Result<ProxyTls> proxy_tls = load_proxy_tls(config_.proxy);
+  if (!proxy_tls.has_value()) {
+    return std::unexpected(proxy_tls.error());
+  }
+  proxy_tls_ = std::move(*proxy_tls);
   snapshots_.start(kSnapshotThreads);
   workers_.start(config_.worker_threads);
   Result<void> started = runtime_.start();
@@ -175,6 +207,35 @@ void Core::log(std::string_view line) {
   options_.log(line);
 }
 
+void Core::answer_metrics(net::Shard& shard, net::HttpRespond respond) {
+  gather<ShardReport>(
+      runtime_, shard.self(),
+      [this](net::Shard& each) {
+        ShardReport report{.net = each.stats(), .proxy = {}};
+        if (each.self() == net::Runtime::kDoorShard) {
+          report.net.admission = runtime_.admission();
+        }
+        if (!shard_proxies_.empty()) {
+          report.proxy = shard_proxies_[each.self()]->stats();
+        }
+        return report;
+      },
+      [this, respond = std::move(respond)](std::vector<ShardReport> all) mutable {
+        std::vector<net::ShardStats> shards;
+        ServerFacts facts{.limits = config_.limits, .uptime = uptime(), .proxies = {}};
+        for (ShardReport& report : all) {
+          shards.push_back(std::move(report.net));
+          if (!shard_proxies_.empty()) {
+            facts.proxies.push_back(std::move(report.proxy));
+          }
+        }
+        respond({.status = 200,
+                 .content_type = "text/plain; version=0.0.4; charset=utf-8",
+                 .body = metrics_text(shards, facts),
+                 .fields = {}});
+      });
+}
+
 void Core::handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond respond) {
   if (request.path == "/api" || request.path.starts_with("/api/")) {
     handle_api(*this, shard, request, std::move(respond));
@@ -194,21 +255,7 @@ void Core::handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond 
     return;
   }
   if (request.path == "/metrics") {
-    gather<net::ShardStats>(
-        runtime_, shard.self(),
-        [this](net::Shard& each) {
-          net::ShardStats stats = each.stats();
-          if (each.self() == net::Runtime::kDoorShard) {
-            stats.admission = runtime_.admission();
-          }
-          return stats;
-        },
-        [this, respond = std::move(respond)](const std::vector<net::ShardStats>& all) mutable {
-          respond({.status = 200,
-                   .content_type = "text/plain; version=0.0.4; charset=utf-8",
-                   .body = metrics_text(all, {.limits = config_.limits, .uptime = uptime()}),
-                   .fields = {}});
-        });
+    answer_metrics(shard, std::move(respond));
     return;
   }
   if (const PageFile* file = find_page_file(request.path)) {

@@ -3,6 +3,7 @@
 
 #include "net/admission.h"
 #include "net/shard.h"
+#include "server/proxy_stats.h"
 
 #include <chrono>
 #include <string>
@@ -14,6 +15,7 @@ namespace trunkline::server {
 struct ServerFacts {
   net::LimitOptions limits;
   std::chrono::seconds uptime{0};
+  std::vector<ProxyStats> proxies;  // by shard; none without backends
 };
 
 // The statistics of all shards as Prometheus text (exposition format 0.0.4). Thread: any.
