@@ -51,27 +51,45 @@ bool ProxyBackend::admits() const {
   return !breaker_.is_probing() && breaker_.next_dial(now) <= now;
 }
 
-ProxyCall ProxyBackend::send(net::HttpCallRequest request, ProxyDone done) {
+std::uint64_t ProxyBackend::begin() {
   const std::uint64_t serial = ++last_serial_;
   if (breaker_.on_dial()) {
     probe_ = serial;
   }
-  net::HttpCall call = client_->send(
-      std::move(request), [this, keep_alive = weak_from_this(), serial,
-                           done = std::move(done)](Result<net::HttpReply> result) mutable {
-        const auto self = keep_alive.lock();
-        if (!self) {
-          return;
-        }
-        settle(serial, result);
-        if (result.has_value()) {
-          done(std::move(*result));
-        } else {
-          done(std::unexpected(
-              ProxyFailure{outcome_of(result.error().code), std::move(result.error().context)}));
-        }
-      });
-  return {shared_from_this(), std::move(call), serial};
+  return serial;
+}
+
+net::HttpDone ProxyBackend::settling(std::uint64_t serial, ProxyDone done) {
+  return [weak = weak_from_this(), serial,
+          done = std::move(done)](Result<net::HttpReply> result) mutable {
+    const auto self = weak.lock();
+    if (!self) {
+      return;
+    }
+    self->settle(serial, result);
+    if (result.has_value()) {
+      done(std::move(*result));
+    } else {
+      done(std::unexpected(
+          ProxyFailure{outcome_of(result.error().code), std::move(result.error().context)}));
+    }
+  };
+}
+
+ProxyCall ProxyBackend::send(net::HttpCallRequest request, ProxyDone done) {
+  const std::uint64_t serial = begin();
+  return {shared_from_this(), client_->send(std::move(request), settling(serial, std::move(done))),
+          serial};
+}
+
+ProxyCall ProxyBackend::stream(
+    net::HttpCallRequest request,
+    std::move_only_function<net::HttpFlow(std::string_view line)> on_line, ProxyDone done) {
+  const std::uint64_t serial = begin();
+  return {shared_from_this(),
+          client_->stream(std::move(request), {.on_line = std::move(on_line),
+                                               .done = settling(serial, std::move(done))}),
+          serial};
 }
 
 void ProxyBackend::settle(std::uint64_t serial, const Result<net::HttpReply>& result) {

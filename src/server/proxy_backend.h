@@ -47,6 +47,9 @@ class ProxyCall {
   ProxyCall& operator=(const ProxyCall&) = delete;
   ~ProxyCall();
 
+  // Of a stream that was paused.
+  void resume() { call_.resume(); }
+
  private:
   std::shared_ptr<ProxyBackend> backend_;
   net::HttpCall call_;
@@ -65,6 +68,12 @@ class ProxyBackend : public std::enable_shared_from_this<ProxyBackend> {
   [[nodiscard]] bool admits() const;
   // Only when it admits(). `done` is never called from inside; any status is a reply.
   [[nodiscard]] ProxyCall send(net::HttpCallRequest request, ProxyDone done);
+  // The same with a body that is taken line by line while it comes (net::HttpLines says how): the
+  // progress of long work. The shard's clock is the caller's to read (net::Shard::touch) before it
+  // touches sessions.
+  [[nodiscard]] ProxyCall stream(
+      net::HttpCallRequest request,
+      std::move_only_function<net::HttpFlow(std::string_view line)> on_line, ProxyDone done);
 
   // A line about something that may happen with each question.
   void complain(std::string_view about, std::string_view why);
@@ -76,6 +85,10 @@ class ProxyBackend : public std::enable_shared_from_this<ProxyBackend> {
  private:
   friend class ProxyCall;
 
+  // Counts a question that goes out.
+  [[nodiscard]] std::uint64_t begin();
+  // What tells the breaker, then `done`.
+  [[nodiscard]] net::HttpDone settling(std::uint64_t serial, ProxyDone done);
   void settle(std::uint64_t serial, const Result<net::HttpReply>& result);
   void succeeded();
   void failed(const std::string& why);
