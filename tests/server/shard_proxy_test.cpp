@@ -6,6 +6,7 @@
 #include <trunkline/client.h>
 #include <trunkline/server.h>
 
+#include "net/certificates.h"
 #include "net/http_test_server.h"
 
 #include <gtest/gtest.h>
@@ -133,6 +134,50 @@ TEST_F(ShardProxyTest, AStopEndsQuestionsThatAreOnTheirWay) {
 
 TEST_F(ShardProxyTest, AServerThatNeverStartedEnds) {
   server.reset();
+}
+
+// — TLS —
+
+ServerOptions with_tls(const std::string& endpoint, const std::string& ca) {
+  ServerOptions options;
+  options.config_json = fmt::format(
+      R"({{"client":{{"allow_anonymous_connect_without_token":true}},
+           "rpc":{{"proxy":{{"endpoint":"{}","timeout":"30s",
+                             "http":{{"tls":{{"enabled":true,"server_ca_pem_file":"{}"}}}}}},
+                   "without_namespace":{{"proxy_enabled":true}}}}}})",
+      endpoint, ca);
+  options.port = 0;
+  options.shards = 1;
+  options.log = [](std::string_view) {};
+  return options;
+}
+
+TEST_F(ShardProxyTest, AsksOverTlsWhomItTrusts) {
+  const net::HttpTestServer secure(
+      [](net::HttpTestConnection& connection) {
+        while (!connection.read_request().empty()) {
+          connection.write(net::http_answer(R"({"result":{"data":"secure"}})"));
+        }
+      },
+      net::TestCertificates::server("server"));
+  ASSERT_TRUE(loop.start().has_value());
+  for (const auto& [ca, told] : {std::pair{"ca", "\"secure\""}, std::pair{"other-ca", "100"}}) {
+    server = *Server::create(
+        with_tls(secure.url(), net::TestCertificates::shared().certificate_file(ca)));
+    ASSERT_TRUE(server->start().has_value());
+    const auto one = client();
+    EXPECT_EQ(call(*one, "m").get(), told);
+  }
+  loop.stop();
+}
+
+TEST_F(ShardProxyTest, ACaThatCanNotBeReadStopsTheStart) {
+  server = *Server::create(with_tls("https://127.0.0.1:1/", "/no/such/file"));
+  const auto started = server->start();
+  ASSERT_FALSE(started.has_value());
+  EXPECT_EQ(started.error().code, ErrorCode::kConfig);
+  EXPECT_TRUE(started.error().context.starts_with("proxy https://127.0.0.1:1/: "))
+      << started.error().context;
 }
 
 }  // namespace
