@@ -12,6 +12,7 @@
 #include "net/tls.h"
 #include "outbox/outbox.h"
 #include "server/job_config.h"
+#include "server/proxy_config.h"
 #include "session/options.h"
 #include "ws/deflate.h"
 
@@ -71,6 +72,7 @@ struct ServerConfig {
   // trunkline.catch_up_bytes_per_turn: of a shard's turn, for all who read on after a stall.
   std::size_t catch_up_bytes_per_turn = 2UL * 1024 * 1024;
   outbox::OutboxOptions outbox;  // trunkline.outbox
+  ProxyRules proxy;              // client.proxy, channel.proxy, rpc, proxies, trunkline.proxy
 };
 
 struct LoadedConfig {

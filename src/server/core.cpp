@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <future>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -35,6 +36,13 @@ const std::vector<std::pair<std::string, std::string>> kPageFields = {
      "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'"},
     {"X-Content-Type-Options", "nosniff"},
     {"Cache-Control", "no-cache"}};
+
+// What one shard tells for /metrics.
+struct ShardReport {
+  net::ShardStats net;
+  ProxyStats proxy;
+  std::optional<session::JobCounts> jobs;
+};
 
 net::HttpResponse text(unsigned status, std::string body) {
   return {.status = status,
@@ -97,11 +105,7 @@ void Core::prepare(net::Shard& shard) {
   session::Environment& environment = shard.environment();
   shard_snapshots_.push_back(std::make_unique<ShardSnapshots>(snapshots_, runtime_, shard.self()));
   environment.snapshots = shard_snapshots_.back().get();
-  if (!handlers_.empty()) {
-    shard_handlers_.push_back(
-        std::make_unique<ShardHandlers>(handlers_, outlet_, jobs_.get(), shard.self()));
-    environment.application = shard_handlers_.back().get();
-  }
+  add_application(shard);
   if (jobs_) {
     environment.server_channels = [this](std::string_view user,
                                          std::span<const std::string> asked) {
@@ -111,6 +115,30 @@ void Core::prepare(net::Shard& shard) {
       jobs_->live_on(shard);
     }
   }
+}
+
+void Core::add_application(net::Shard& shard) {
+  std::unique_ptr<ShardHandlers> handlers;
+  std::unique_ptr<ShardProxy> proxy;
+  if (!handlers_.empty()) {
+    handlers = std::make_unique<ShardHandlers>(handlers_, outlet_, jobs_.get(), shard.self());
+  }
+  if (!config_.proxy.empty()) {
+    proxy = std::make_unique<ShardProxy>(config_.proxy, proxy_tls_, shard, runtime_.shards(),
+                                         [this](std::string_view line) { log(line); });
+    shard_proxies_.push_back(proxy.get());
+  }
+  if (handlers && proxy) {
+    applications_.push_back(
+        std::make_unique<ComposedApplication>(std::move(handlers), std::move(proxy)));
+  } else if (handlers) {
+    applications_.push_back(std::move(handlers));
+  } else if (proxy) {
+    applications_.push_back(std::move(proxy));
+  } else {
+    return;
+  }
+  shard.environment().application = applications_.back().get();
 }
 
 Result<void> Core::start() {
@@ -128,6 +156,11 @@ Result<void> Core::start() {
     }
     runtime_.set_tls(*tls);
   }
+  Result<ProxyTls> proxy_tls = load_proxy_tls(config_.proxy);
+  if (!proxy_tls.has_value()) {
+    return std::unexpected(proxy_tls.error());
+  }
+  proxy_tls_ = std::move(*proxy_tls);
   snapshots_.start(kSnapshotThreads);
   workers_.start(config_.worker_threads);
   Result<void> started = runtime_.start();
@@ -216,6 +249,39 @@ void Core::log(std::string_view line) {
   options_.log(line);
 }
 
+void Core::answer_metrics(net::Shard& shard, net::HttpRespond respond) {
+  gather<ShardReport>(
+      runtime_, shard.self(),
+      [this](net::Shard& each) {
+        ShardReport report{.net = each.stats(), .proxy = {}, .jobs = {}};
+        if (each.self() == net::Runtime::kDoorShard) {
+          report.net.admission = runtime_.admission();
+        }
+        if (!shard_proxies_.empty()) {
+          report.proxy = shard_proxies_[each.self()]->stats();
+        }
+        if (jobs_ && each.self() == JobHost::kShard) {
+          report.jobs = jobs_->counts();
+        }
+        return report;
+      },
+      [this, respond = std::move(respond)](std::vector<ShardReport> all) mutable {
+        std::vector<net::ShardStats> shards;
+        ServerFacts facts{.limits = config_.limits, .uptime = uptime(), .jobs = {}, .proxies = {}};
+        for (ShardReport& report : all) {
+          shards.push_back(std::move(report.net));
+          facts.jobs = report.jobs.value_or(facts.jobs);
+          if (!shard_proxies_.empty()) {
+            facts.proxies.push_back(std::move(report.proxy));
+          }
+        }
+        respond({.status = 200,
+                 .content_type = "text/plain; version=0.0.4; charset=utf-8",
+                 .body = metrics_text(shards, facts),
+                 .fields = {}});
+      });
+}
+
 void Core::handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond respond) {
   if (request.path == "/api" || request.path.starts_with("/api/")) {
     handle_api(*this, shard, request, std::move(respond));
@@ -235,27 +301,7 @@ void Core::handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond 
     return;
   }
   if (request.path == "/metrics") {
-    const auto jobs = std::make_shared<session::JobCounts>();
-    gather<net::ShardStats>(
-        runtime_, shard.self(),
-        [this, jobs](net::Shard& each) {
-          net::ShardStats stats = each.stats();
-          if (each.self() == net::Runtime::kDoorShard) {
-            stats.admission = runtime_.admission();
-          }
-          if (jobs_ && each.self() == JobHost::kShard) {
-            *jobs = jobs_->counts();
-          }
-          return stats;
-        },
-        [this, jobs,
-         respond = std::move(respond)](const std::vector<net::ShardStats>& all) mutable {
-          respond({.status = 200,
-                   .content_type = "text/plain; version=0.0.4; charset=utf-8",
-                   .body = metrics_text(
-                       all, {.limits = config_.limits, .uptime = uptime(), .jobs = *jobs}),
-                   .fields = {}});
-        });
+    answer_metrics(shard, std::move(respond));
     return;
   }
   if (const PageFile* file = find_page_file(request.path)) {

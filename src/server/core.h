@@ -8,6 +8,7 @@
 
 #include "core/token_bucket.h"
 #include "net/runtime.h"
+#include "server/composed_application.h"
 #include "server/config.h"
 #include "server/handlers.h"
 #include "server/job_host.h"
@@ -69,6 +70,8 @@ class Core {
   [[nodiscard]] net::RuntimeOptions runtime_options();
   void prepare(net::Shard& shard);
   void stop_jobs(Duration timeout);
+  void add_application(net::Shard& shard);
+  void answer_metrics(net::Shard& shard, net::HttpRespond respond);
   void handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond respond);
 
   const ServerConfig config_;
@@ -83,11 +86,13 @@ class Core {
   Snapshots snapshots_;
   Handlers handlers_;  // before the runtime, whose sessions ask them to their end
   WorkerPool workers_;
+  ProxyTls proxy_tls_;
   net::Runtime runtime_;
   std::shared_ptr<Outlet> outlet_;
   std::unique_ptr<JobHost> jobs_;  // none without a job's handler
   std::vector<std::unique_ptr<ShardSnapshots>> shard_snapshots_;
-  std::vector<std::unique_ptr<ShardHandlers>> shard_handlers_;
+  std::vector<std::unique_ptr<session::Application>> applications_;
+  std::vector<const ShardProxy*> shard_proxies_;  // by shard; none without backends
   std::vector<LocalSubscribers> locals_;
   Hub hub_;
   bool running_ = false;

@@ -125,12 +125,25 @@ bool ShardHandlers::decides_connect(bool /*has_token*/) const {
 
 bool ShardHandlers::decides_subscribe(std::string_view channel,
                                       const session::ChannelOptions& /*options*/) const {
+  return has_subscribe(channel);
+}
+
+bool ShardHandlers::has_subscribe(std::string_view channel) const {
   return is_job(channel) || find_by_prefix(handlers_.subscribe, channel) != nullptr;
+}
+
+bool ShardHandlers::has_publish(std::string_view channel) const {
+  return is_job(channel) || find_by_prefix(handlers_.publish, channel) != nullptr;
+}
+
+bool ShardHandlers::has_rpc(std::string_view method) const {
+  return (jobs_ != nullptr && jobs_->takes(method)) || handlers_.rpc.contains(method) ||
+         handlers_.rpc.contains(std::string_view{});
 }
 
 bool ShardHandlers::decides_publish(std::string_view channel,
                                     const session::ChannelOptions& /*options*/) const {
-  return is_job(channel) || find_by_prefix(handlers_.publish, channel) != nullptr;
+  return has_publish(channel);
 }
 
 bool ShardHandlers::decides_refresh() const {

@@ -60,6 +60,10 @@ class ShardHandlers final : public session::Application {
                                      const session::ChannelOptions& options) const override;
   [[nodiscard]] bool decides_refresh() const override;
   [[nodiscard]] bool takes_calls() const override;
+  // Whether there is a handler for it.
+  [[nodiscard]] bool has_subscribe(std::string_view channel) const;
+  [[nodiscard]] bool has_publish(std::string_view channel) const;
+  [[nodiscard]] bool has_rpc(std::string_view method) const;
   [[nodiscard]] bool takes_messages() const override;
   void connect(session::ConnectQuestion question,
                session::Decide<session::ConnectGrant> decide) override;

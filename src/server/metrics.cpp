@@ -3,6 +3,9 @@
 
 #include <trunkline/version.h>
 
+#include "server/metrics_histogram.h"
+#include "server/metrics_proxy.h"
+
 #include <prometheus/client_metric.h>
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
@@ -75,28 +78,16 @@ class Families {
   void add_latency() {
     session::LatencyHistogram sum;
     for (const ShardStats& shard : shards_) {
-      const session::LatencyHistogram& histogram = shard.session.command_latency;
-      for (std::size_t i = 0; i < sum.counts.size(); ++i) {
-        sum.counts[i] += histogram.counts[i];
-      }
-      sum.sum += histogram.sum;
+      add_to(sum, shard.session.command_latency);
     }
-    ClientMetric metric;
-    std::uint64_t cumulative = 0;
-    for (std::size_t i = 0; i < sum.counts.size(); ++i) {
-      cumulative += sum.counts[i];
-      const bool last = i + 1 == sum.counts.size();
-      const double bound = std::chrono::duration<double>(sum.upper_bound(i)).count();
-      metric.histogram.bucket.push_back(
-          {cumulative, last ? std::numeric_limits<double>::infinity() : bound});
-    }
-    metric.histogram.sample_count = cumulative;
-    metric.histogram.sample_sum = std::chrono::duration<double>(sum.sum).count();
     families_.push_back({"trunkline_command_duration_seconds",
                          "From a command's arrival to its reply in the outbox",
                          MetricType::Histogram,
-                         {metric}});
+                         {histogram_metric(sum)}});
   }
+
+  // Made by somebody else.
+  void add_family(MetricFamily family) { families_.push_back(std::move(family)); }
 
   void add_build() {
     ClientMetric one = metric(MetricType::Gauge, 1);
@@ -290,6 +281,9 @@ std::string metrics_text(const std::vector<ShardStats>& shards, const ServerFact
       [](const ShardStats& shard) -> const auto& { return shard.session.disconnects; });
   families.add_latency();
   add_jobs(families, facts.jobs);
+  for (MetricFamily& family : proxy_families(facts.proxies)) {
+    families.add_family(std::move(family));
+  }
   return families.text();
 }
 

@@ -3,6 +3,7 @@
 
 #include "net/admission.h"
 #include "net/shard.h"
+#include "server/proxy_stats.h"
 #include "session/job_table.h"
 
 #include <chrono>
@@ -16,6 +17,7 @@ struct ServerFacts {
   net::LimitOptions limits;
   std::chrono::seconds uptime{0};
   session::JobCounts jobs;
+  std::vector<ProxyStats> proxies;  // by shard; none without backends
 };
 
 // The statistics of all shards as Prometheus text (exposition format 0.0.4). Thread: any.

@@ -22,6 +22,7 @@ struct ConnectionClaims {
   std::string info;                       // raw JSON, empty for none
   std::optional<WallTime> expire_at;      // when the connection must have been refreshed
   std::vector<ServerChannel> channels{};  // `channels` and `subs`: server-side subscriptions
+  std::string meta{};                     // raw JSON that clients are not told; empty: none
 };
 
 // What a subscription token says.

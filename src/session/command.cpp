@@ -149,7 +149,9 @@ class Fields {
 struct CommandDecoder::Parser {
   od::parser parser;
   od::document document;
-  std::vector<ConnectSub> subs;  // of the connect command
+  // Of the connect command.
+  std::vector<ConnectSub> subs;
+  std::vector<std::pair<std::string_view, std::string_view>> headers;
 
   template <class Body>
   bool object(od::value value, Body& body) {
@@ -175,6 +177,7 @@ struct CommandDecoder::Parser {
            : key == "name"    ? fields.text(body.name)
            : key == "version" ? fields.text(body.version)
            : key == "subs"    ? read_subs(value, body)
+           : key == "headers" ? read_headers(value, body)
            : key == "data"    ? fields.raw(document, body.data)
                               : true;
   }
@@ -185,6 +188,19 @@ struct CommandDecoder::Parser {
     const bool good = is_null(value) || object(value, subs);
     body.subs = subs;
     return good;
+  }
+
+  // {"name":"value", …}
+  bool read_headers(od::value& value, ConnectCommand& body) {
+    headers.clear();
+    const bool good = is_null(value) || object(value, headers);
+    body.headers = headers;
+    return good;
+  }
+
+  bool read(std::string_view key, od::value& value,
+            std::vector<std::pair<std::string_view, std::string_view>>& all) {
+    return Fields(value).text(all.emplace_back(key, std::string_view{}).second);
   }
 
   bool read(std::string_view key, od::value& value, std::vector<ConnectSub>& all) {

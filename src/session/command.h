@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 namespace trunkline::session {
@@ -35,6 +36,7 @@ struct ConnectCommand {
   std::string_view name;
   std::string_view version;
   std::span<const ConnectSub> subs{};
+  std::span<const std::pair<std::string_view, std::string_view>> headers{};
 };
 
 struct SubscribeCommand {

@@ -94,8 +94,8 @@ struct Environment {
 // Thread: owning shard.
 class Session final : public hub::Sink, public Timer {
  public:
-  // Both must outlive the session.
-  Session(Environment& environment, Link& link);
+  // Both must outlive the session. `request_headers`: those of the handshake that are kept.
+  Session(Environment& environment, Link& link, Fields request_headers = {});
   // Ends all subscriptions; the connection is gone or on its way out.
   ~Session() override;
 
@@ -193,10 +193,14 @@ class Session final : public hub::Sink, public Timer {
     TimePoint received;
   };
 
-  // What a subscription token brought.
+  // What a subscription token or the application brought.
   struct Granted {
     std::string info;
     std::optional<WallTime> expire_at;
+    // The application says how long the subscription goes on; its client is not asked.
+    bool is_applications = false;
+    bool refreshing = false;   // … and has been asked
+    std::uint64_t ticket = 0;  // of the subscription
   };
 
   struct Entry {
@@ -216,7 +220,7 @@ class Session final : public hub::Sink, public Timer {
   void handle(const Command& command, std::string_view line);
   void handle_pong();
   void publish(std::uint32_t id, const PublishCommand& command);
-  void publish_now(std::uint32_t id, const std::string& channel, std::string data);
+  void publish_now(std::uint32_t id, const std::string& channel, PublishGrant what);
   void history(std::uint32_t id, const HistoryCommand& command);
   void presence(std::uint32_t id, std::string_view channel, bool stats_only);
   void refresh(std::uint32_t id, const RefreshCommand& command);
@@ -258,6 +262,13 @@ class Session final : public hub::Sink, public Timer {
   // The application says how long a connection goes on; its client is not asked.
   [[nodiscard]] bool refreshes_itself() const;
   void ask_refresh();
+  [[nodiscard]] std::unique_ptr<Granted> grant(std::string_view channel, std::uint64_t ticket,
+                                               std::string info,
+                                               std::optional<WallTime> expire_at) const;
+  void ask_sub_refresh(const std::string& channel, Granted& granted);
+  void end_expired(const std::string& channel);
+  void keep_headers(const ConnectCommand& command);
+  void keep_meta(std::string meta);
 
   // What one client may ask for. (session_limits.cpp)
   [[nodiscard]] bool within_rate(const Command& command);
@@ -314,6 +325,7 @@ class Session final : public hub::Sink, public Timer {
   void end_soon(const Disconnect& why);
   void arm();
   void check_expiry();
+  void check_subscriptions_expiry();
 
   Environment& environment_;
   Link& link_;
@@ -324,6 +336,7 @@ class Session final : public hub::Sink, public Timer {
   bool exclusive_ = false;   // a command with a large answer is on its way
   bool counted_ = false;     // by the user limiter
   bool refreshing_ = false;  // the application is asked how long the connection goes on
+  bool asked_ = false;       // the application, something
   // Set where the session may not be ended at once: to be closed with this by its timer.
   const Disconnect* ending_ = nullptr;
   std::uint16_t in_flight_ = 0;  // commands whose home has not answered
@@ -331,6 +344,7 @@ class Session final : public hub::Sink, public Timer {
   std::string client_;
   std::string user_;
   std::string info_;
+  std::shared_ptr<const ClientContext> context_;
   std::string batch_;    // replies of the message that is being handled, joined by '\n'
   std::string waiting_;  // commands that wait while paused
   std::vector<Entry> entries_;

@@ -259,7 +259,8 @@ void Session::sub_refresh(std::uint32_t id, const SubRefreshCommand& command) {
     disconnect(kDisconnectInvalidToken);
     return;
   }
-  *entry->granted = Granted{claims->info, claims->expire_at};
+  entry->granted->info = claims->info;
+  entry->granted->expire_at = claims->expire_at;
   JsonText json;
   json.open();
   write_expiry(json, claims->expire_at, environment_.now.wall);
@@ -311,23 +312,24 @@ void Session::publish(std::uint32_t id, const PublishCommand& command) {
     reply_error(id, kErrorPermissionDenied);
     return;
   }
-  publish_now(id, std::string(command.channel), std::string(command.data));
+  publish_now(id, std::string(command.channel), {.data = std::string(command.data)});
 }
 
-void Session::publish_now(std::uint32_t id, const std::string& channel, std::string data) {
+void Session::publish_now(std::uint32_t id, const std::string& channel, PublishGrant what) {
   const ChannelOptions* options = find_options(environment_.options.channel, channel);
   TRUNKLINE_ASSERT(options != nullptr);
   const Entry* entry = find_entry(channel);
   hub::PublishRequest request{
       .channel = channel,
       .settings = channel_settings(environment_.options.channel, *options),
-      .publication = {.data = std::move(data),
+      .publication = {.data = std::move(what.data),
                       .info =
                           hub::ClientInfo{client_, user_, info_,
                                           entry != nullptr && entry->granted ? entry->granted->info
                                                                              : std::string{}},
-                      .tags = {}},
-      .idempotency_key = {},
+                      .tags = std::move(what.tags)},
+      .logged = !what.skip_history,
+      .idempotency_key = std::move(what.idempotency_key),
       .done = when_done<Position>(
           id, false, [](Session& session, std::uint32_t reply_id, const Position& /*position*/) {
             session.reply(reply_id, "publish", "{}");

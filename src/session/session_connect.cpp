@@ -15,6 +15,7 @@ namespace trunkline::session {
 void Session::connect(std::uint32_t id, const ConnectCommand& command) {
   const ClientOptions& options = environment_.options.client;
   remember_asked(command.subs);
+  keep_headers(command);
   client_ = environment_.random.uuid();
   if (command.token.empty()) {
     const bool asks =
@@ -45,6 +46,8 @@ void Session::connect(std::uint32_t id, const ConnectCommand& command) {
     disconnect(kDisconnectPermissionDenied);
     return;
   }
+  note_token_channels(*claims);
+  keep_meta(claims->meta);
   ask_connect(id, command, *claims);
 }
 

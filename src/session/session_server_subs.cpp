@@ -114,7 +114,6 @@ std::vector<ServerChannel> Session::channels_at_connect(const ConnectionClaims& 
 void Session::attach_at_connect(std::uint32_t id, const ConnectionClaims& claims,
                                 std::string_view data) {
   std::vector<ServerChannel> channels = channels_at_connect(claims);
-  note_token_channels(claims);
   if (channels.empty()) {
     connecting_.reset();
     write_connected(id, claims, data, {});
@@ -257,7 +256,7 @@ void Session::begin_from_server(ServerChannel channel, const ChannelOptions& opt
   pending->join_leave = options.join_leave && options.force_push_join_leave;
   std::unique_ptr<Granted> granted;
   if (!channel.info.empty() || channel.expire_at.has_value()) {
-    granted = std::make_unique<Granted>(Granted{std::move(channel.info), channel.expire_at});
+    granted = grant(pending->channel, pending->ticket, std::move(channel.info), channel.expire_at);
   }
   entries_.push_back(Entry{nullptr, std::move(pending), std::move(granted), true});
   attach(entries_.back());

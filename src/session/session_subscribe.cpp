@@ -65,7 +65,7 @@ std::optional<ErrorReply> Session::check_token(const SubscribeCommand& command,
     disconnect(kDisconnectInvalidToken);
     return kErrorPermissionDenied;
   }
-  granted = std::make_unique<Granted>(Granted{claims->info, claims->expire_at});
+  granted = grant(command.channel, last_ticket_ + 1, claims->info, claims->expire_at);
   return std::nullopt;
 }
 
@@ -339,8 +339,9 @@ void Session::finish_subscribe(Entry& entry, Offset result_offset, Offset next,
   const std::unique_ptr<Subscribing> pending = std::move(entry.pending);
   JsonText json;
   json.open();
-  write_expiry(json, entry.granted ? entry.granted->expire_at : std::nullopt,
-               environment_.now.wall);
+  if (entry.granted && !entry.granted->is_applications) {
+    write_expiry(json, entry.granted->expire_at, environment_.now.wall);
+  }
   write_result(json, *pending, entry.subscription->epoch(), result_offset, publications, data);
   json.close();
   reply(pending->id, "subscribe", json.view());

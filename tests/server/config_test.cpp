@@ -287,7 +287,7 @@ TEST(Config, LoadsTheSdksConfigurationWithWarningsOnly) {
   EXPECT_EQ(config.channel.namespaces.size(), 5U);
   EXPECT_TRUE(config.channel.namespaces.at("smallhistory").force_recovery);
   EXPECT_EQ(config.subscription_token.hmac_secret_key, "secret");
-  EXPECT_EQ(loaded->warnings.size(), 11U) << fmt::format("{}", fmt::join(loaded->warnings, "\n"));
+  EXPECT_EQ(loaded->warnings.size(), 10U) << fmt::format("{}", fmt::join(loaded->warnings, "\n"));
 }
 
 // --- tokens -----------------------------------------------------------------------------------
