@@ -238,7 +238,10 @@ void read_root(ConfigSection& root, ServerConfig& config) {
       outbox.read("write_deadline", config.outbox.write_deadline);
       outbox.read("unsent_bytes_max", config.limits.unsent_bytes_max, 0, kUnsentBytesMax);
     });
-    section.section("jobs", [&config](ConfigSection& jobs) { read_jobs(jobs, config.jobs); });
+    section.section("jobs", [&config, &proxies](ConfigSection& jobs) {
+      read_jobs(jobs, config.jobs);
+      proxies.read_jobs(jobs);
+    });
     section.read("memory_limit", config.limits.memory_bytes_max, 0, kMany);
     section.read("handshake_wait_max", config.limits.handshake_wait_max);
   });

@@ -255,6 +255,26 @@ void ProxyReader::read_rpc(ConfigSection& rpc) {
   });
 }
 
+void ProxyReader::read_jobs(ConfigSection& jobs) {
+  jobs.list("methods", [this](ConfigSection& section) {
+    std::string name;
+    std::string proxy;
+    section.read("name", name);
+    section.read("proxy_name", proxy);
+    if (name.empty() || !config_.jobs.proxied.emplace(name, 0).second) {
+      section.refuse("name", "must be there, once: the rpc method of a job");
+      return;
+    }
+    wishes_.push_back({.key = section.key("proxy_name"),
+                       .name = proxy == "default" ? "" : proxy,
+                       .fallback = &rpc_,
+                       .fallback_key = "rpc.proxy",
+                       .put = [this, name](ProxyPlace place) {
+                         config_.jobs.proxied.find(name)->second = place;
+                       }});
+  });
+}
+
 void ProxyReader::read_named(ConfigSection& root) {
   root.list("proxies", [this](ConfigSection& section) {
     std::string name;

@@ -27,6 +27,8 @@ class ProxyReader {
   void read_namespace(ConfigSection& options, const std::string& name);
   // rpc
   void read_rpc(ConfigSection& rpc);
+  // trunkline.jobs.methods: jobs of backends
+  void read_jobs(ConfigSection& jobs);
   // proxies
   void read_named(ConfigSection& root);
   // trunkline.proxy

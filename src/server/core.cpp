@@ -112,7 +112,7 @@ void Core::prepare(net::Shard& shard) {
       return jobs_->resumed(user, asked);
     };
     if (shard.self() == JobHost::kShard) {
-      jobs_->live_on(shard);
+      jobs_->live_on(shard, shard_proxies_.empty() ? nullptr : shard_proxies_[shard.self()]);
     }
   }
 }
@@ -120,7 +120,7 @@ void Core::prepare(net::Shard& shard) {
 void Core::add_application(net::Shard& shard) {
   std::unique_ptr<ShardHandlers> handlers;
   std::unique_ptr<ShardProxy> proxy;
-  if (!handlers_.empty()) {
+  if (!handlers_.empty() || jobs_) {
     handlers = std::make_unique<ShardHandlers>(handlers_, outlet_, jobs_.get(), shard.self());
   }
   if (!config_.proxy.empty()) {
@@ -142,7 +142,7 @@ void Core::add_application(net::Shard& shard) {
 }
 
 Result<void> Core::start() {
-  if (!handlers_.jobs.empty()) {
+  if (!handlers_.jobs.empty() || !config_.jobs.proxied.empty()) {
     if (config_.has_job_namespace) {
       return fail(ErrorCode::kConfig,
                   "channel.namespaces: 'job' is the server's where there are jobs; rename it");

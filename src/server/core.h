@@ -92,7 +92,7 @@ class Core {
   std::unique_ptr<JobHost> jobs_;  // none without a job's handler
   std::vector<std::unique_ptr<ShardSnapshots>> shard_snapshots_;
   std::vector<std::unique_ptr<session::Application>> applications_;
-  std::vector<const ShardProxy*> shard_proxies_;  // by shard; none without backends
+  std::vector<ShardProxy*> shard_proxies_;  // by shard; none without backends
   std::vector<LocalSubscribers> locals_;
   Hub hub_;
   bool running_ = false;

@@ -74,7 +74,8 @@ bool JobHost::is_job_channel(std::string_view channel) {
 }
 
 bool JobHost::takes(std::string_view method) const {
-  return method == kCancel || method == kList || handlers_.jobs.contains(method);
+  return method == kCancel || method == kList || handlers_.jobs.contains(method) ||
+         config_.proxied.contains(method);
 }
 
 // — from the sessions —
@@ -132,10 +133,23 @@ void JobHost::gone(const std::string& client) {
 
 // — on the shard of the jobs —
 
-void JobHost::live_on(net::Shard& shard) {
+void JobHost::live_on(net::Shard& shard, ShardProxy* proxy) {
   shard_ = &shard;
   JobWorld& world = *this;
   table_.emplace(config_.table, world, shard.environment().timers);
+  if (proxy != nullptr) {
+    proxied_.emplace(
+        *proxy, shard, outlet_,
+        ProxiedJobs::Hooks{
+            .progress = [this](const std::string& id,
+                               std::string data) { progress(*shard_, id, std::move(data)); },
+            .finished =
+                [this](const std::string& id, std::expected<std::string, session::Refusal> result) {
+                  table_->finished(id, std::move(result), shard_->environment().now);
+                },
+            .complain = [this](std::string_view method,
+                               std::string_view of_what) { complain(method, of_what); }});
+  }
 }
 
 std::expected<RpcGrant, session::Refusal> JobHost::handle(session::RpcQuestion question) {
@@ -204,6 +218,11 @@ std::string JobHost::make_id(const session::Caller& owner) {
 }
 
 void JobHost::run(const std::string& id, const session::RpcQuestion& question) {
+  const auto method = handlers_.jobs.find(question.method);
+  if (method == handlers_.jobs.end()) {
+    proxied_->run(id, config_.proxied.find(question.method)->second, question);
+    return;
+  }
   const Duration age = config_.table.age_max;
   const auto now = shard_->environment().now.monotonic.time_since_epoch();
   const auto deadline = age > Duration{0}
@@ -217,7 +236,7 @@ void JobHost::run(const std::string& id, const session::RpcQuestion& question) {
                .deadline = deadline},
       *this, outlet_, threads_);
   runs_.emplace(id, run);
-  begin(run, handlers_.jobs.find(question.method)->second);
+  begin(run, method->second);
 }
 
 void JobHost::begin(const std::shared_ptr<JobRun>& run, std::shared_ptr<const JobMethod> method) {
@@ -270,6 +289,8 @@ void JobHost::stop(const std::string& id) {
   if (const auto found = runs_.find(id); found != runs_.end()) {
     // Callbacks of the handler's: they may not come back into the table, which only posts.
     found->second->stop.request_stop();
+  } else if (proxied_.has_value()) {
+    proxied_->stop(id);
   }
 }
 

@@ -12,6 +12,7 @@
 #include "server/job_run.h"
 #include "server/job_threads.h"
 #include "server/outlet.h"
+#include "server/proxied_jobs.h"
 #include "session/application.h"
 #include "session/job_table.h"
 #include "session/options.h"
@@ -51,8 +52,9 @@ class JobHost final : private session::JobWorld {
   void watched(const std::string& client, std::string_view channel);
   void gone(const std::string& client);
 
-  // On kShard, before it runs: where the jobs live.
-  void live_on(net::Shard& shard);
+  // On kShard, before it runs: where the jobs live, and who asks backends there; null where there
+  // are none.
+  void live_on(net::Shard& shard, ShardProxy* proxy);
   // Tells every job its end and asks the handlers to stop; no job starts any more. `told` is called
   // on kShard when all ends are published. Before the shards end. Thread: any.
   void begin_stop(std::move_only_function<void()> told);
@@ -87,6 +89,7 @@ class JobHost final : private session::JobWorld {
   // Thread: kShard.
   net::Shard* shard_ = nullptr;
   std::optional<session::JobTable> table_;
+  std::optional<ProxiedJobs> proxied_;
   StringMap<std::shared_ptr<JobRun>> runs_;  // by id; handlers that have not returned
   std::size_t publishing_ = 0;
   std::move_only_function<void()> told_;         // when nothing is being published

@@ -7,7 +7,7 @@ namespace trunkline::server {
 
 std::string_view name(ProxyKind kind) {
   static constexpr std::array<std::string_view, kProxyKinds> kNames = {
-      "connect", "refresh", "subscribe", "publish", "sub_refresh", "rpc"};
+      "connect", "refresh", "subscribe", "publish", "sub_refresh", "rpc", "job"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 

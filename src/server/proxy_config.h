@@ -27,8 +27,9 @@ enum class ProxyKind : std::uint8_t {
   kPublish,
   kSubRefresh,
   kRpc,
+  kJob,
 };
-inline constexpr std::size_t kProxyKinds = 6;
+inline constexpr std::size_t kProxyKinds = 7;
 
 // As configuration, logs and metrics call it.
 [[nodiscard]] std::string_view name(ProxyKind kind);

@@ -354,6 +354,28 @@ void ShardProxy::rpc(session::RpcQuestion question, session::Decide<session::Rpc
       []() -> std::expected<session::RpcGrant, session::Refusal> { return try_again(); });
 }
 
+std::optional<ProxyCall> ShardProxy::stream_rpc(
+    ProxyPlace place, const session::RpcQuestion& question,
+    std::move_only_function<net::HttpFlow(std::string_view line)> on_line, ProxyDone done) {
+  ProxyBackend& asked = backend(place);
+  if (!asked.admits()) {
+    count(ProxyKind::kJob, ProxyOutcome::kBreakerOpen);
+    return std::nullopt;
+  }
+  const ProxyConfig& config = rules_.at(place);
+  return asked.stream(
+      {.fields = make_fields(config, question.caller),
+       .body = encode_rpc(question, encoding(place)),
+       .timeout = Duration{0}},
+      std::move(on_line),
+      [this, done = std::move(done)](std::expected<net::HttpReply, ProxyFailure> reply) mutable {
+        count(ProxyKind::kJob, !reply.has_value()           ? reply.error().outcome
+                               : reply->status == kStatusOk ? ProxyOutcome::kGranted
+                                                            : ProxyOutcome::kStatus);
+        done(std::move(reply));
+      });
+}
+
 ProxyStats ShardProxy::stats() const {
   ProxyStats stats{.kinds = kinds_, .backends = {}};
   for (const auto& one : backends_) {

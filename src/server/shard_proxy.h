@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -65,6 +66,14 @@ class ShardProxy final : public session::Application {
 
   void forget(std::string_view client) override;
 
+  // Asks a backend about a call whose answer comes line by line (ProxyBackend::stream); nothing
+  // when its breaker is open. The answer may take any time.
+  [[nodiscard]] std::optional<ProxyCall> stream_rpc(
+      ProxyPlace place, const session::RpcQuestion& question,
+      std::move_only_function<net::HttpFlow(std::string_view line)> on_line, ProxyDone done);
+  // The refusal that the configuration has for the status.
+  [[nodiscard]] const session::Refusal* find_transform(ProxyPlace place, unsigned status) const;
+
   [[nodiscard]] ProxyStats stats() const;
 
  private:
@@ -87,8 +96,6 @@ class ShardProxy final : public session::Application {
                                                 std::expected<net::HttpReply, ProxyFailure> reply,
                                                 const Decode& decode,
                                                 const WhenFailed& when_failed);
-  // The refusal that the configuration has for the status.
-  [[nodiscard]] const session::Refusal* find_transform(ProxyPlace place, unsigned status) const;
   void note_ignored(ProxyKind kind, const ProxyBackend& backend,
                     const std::vector<std::string>& names);
   void count(ProxyKind kind, ProxyOutcome outcome);

@@ -174,6 +174,15 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{R"({"rpc":{"proxy":{"http":{"status_to_code_transforms":
                   [{"to_error":{"code":1}}]}}}})",
                 "c.json: rpc.proxy.http.status_to_code_transforms[0].status_code: must be there"},
+        Mistake{R"({"trunkline":{"jobs":{"methods":[{"name":"rescan"}]}}})",
+                "c.json: trunkline.jobs.methods[0].proxy_name: there is no proxy to use: "
+                "rpc.proxy.endpoint is not set"},
+        Mistake{R"({"trunkline":{"jobs":{"methods":[{"name":"rescan","proxy_name":"x1"}]}}})",
+                "c.json: trunkline.jobs.methods[0].proxy_name: there is no proxy 'x1'"},
+        Mistake{R"({"trunkline":{"jobs":{"methods":[{"proxy_name":"x1"}]}}})",
+                "c.json: trunkline.jobs.methods[0].name: must be there"},
+        Mistake{R"({"trunkline":{"jobs":{"history_ttl":"0s"}}})",
+                "c.json: trunkline.jobs.history_ttl: must be longer than nothing"},
         Mistake{R"({"rpc":{"without_namespace":{"proxy_enabled":true}}})",
                 "c.json: rpc.without_namespace.proxy_name: there is no proxy to use: "
                 "rpc.proxy.endpoint is not set"},
