@@ -69,6 +69,8 @@ class Core {
   [[nodiscard]] net::RuntimeOptions runtime_options();
   void prepare(net::Shard& shard);
   void stop_jobs(Duration timeout);
+  // The program's page, else the server's own file, else 404.
+  [[nodiscard]] net::HttpResponse page_at(std::string_view path) const;
   void handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond respond);
 
   const ServerConfig config_;
