@@ -79,8 +79,7 @@ std::string to_json(const Block& block) {
       .dump();
 }
 
-// An integer of a request's data; `fallback` where there is none. What is not a number, or out of
-// bounds, is none either: the caller's bounds decide.
+// An integer of a request's data; `fallback` where it is not said, -1 where it is something else.
 std::int64_t integer(const std::string& data, const char* name, std::int64_t fallback) {
   const json request = json::parse(data, nullptr, false);
   if (!request.is_object() || !request.contains(name)) {
@@ -111,10 +110,10 @@ Answer<std::string> scan(const std::string& file, const trunkline::Job& job) {
     return trunkline::refuse(kBadRequest, "from and rate are numbers from 0 on");
   }
   Scan ledger(file, account, from);
-  for (bool more = true; more && !job.cancelled();) {
+  while (ledger.height() < ledger.of() && !job.cancelled()) {
     const auto began = std::chrono::steady_clock::now();
-    for (std::int64_t i = 0; more && i < kBlocksPerStep; ++i) {
-      more = ledger.next();
+    for (std::int64_t read = 0; read < kBlocksPerStep && ledger.next();) {
+      ++read;
     }
     job.progress(json{
         {"height", ledger.height()}, {"of", ledger.of()}, {"found", ledger.found().transactions}}
@@ -132,6 +131,21 @@ Answer<std::string> scan(const std::string& file, const trunkline::Job& job) {
       .dump();
 }
 
+// The fast command: {"account":n}.
+Task<Answer<std::string>> balance(Server& server, Ledger& ledger, trunkline::RpcRequest request) {
+  const std::int64_t number = integer(request.data, "account", 0);
+  if (!is_account(number)) {
+    co_return no_such_account();
+  }
+  // A disk is a disk: not on the thread of the client's shard.
+  const auto account = co_await server.offload([&] { return ledger.account(number); });
+  if (!account.has_value()) {
+    co_return trunkline::refuse(100, trunkline::to_string(account.error()));
+  }
+  co_return json{{"account", number}, {"balance", account->balance}, {"height", account->height}}
+      .dump();
+}
+
 void offer(Server& server, Ledger& ledger) {
   server.on_connect([](trunkline::ConnectRequest request) -> Task<Answer<trunkline::ConnectReply>> {
     const json said = json::parse(request.data, nullptr, false);
@@ -146,18 +160,8 @@ void offer(Server& server, Ledger& ledger) {
       "blocks", [](trunkline::SubscribeRequest) -> Task<Answer<trunkline::SubscribeReply>> {
         co_return trunkline::SubscribeReply{.info = "", .data = "", .expire_at = {}};
       });
-  server.on_rpc("balance", [&](trunkline::RpcRequest request) -> Task<Answer<std::string>> {
-    const std::int64_t number = integer(request.data, "account", 0);
-    if (!is_account(number)) {
-      co_return no_such_account();
-    }
-    // Fast, but a disk is a disk: not on the thread of the client's shard.
-    const auto account = co_await server.offload([&] { return ledger.account(number); });
-    if (!account.has_value()) {
-      co_return trunkline::refuse(100, trunkline::to_string(account.error()));
-    }
-    co_return json{{"account", number}, {"balance", account->balance}, {"height", account->height}}
-        .dump();
+  server.on_rpc("balance", [&](trunkline::RpcRequest request) {
+    return balance(server, ledger, std::move(request));
   });
   server.on_job("rescan", [&](trunkline::Job job) -> Answer<std::string> {
     return scan(ledger.file(), job);
@@ -166,9 +170,12 @@ void offer(Server& server, Ledger& ledger) {
 
 // Adds a block at each interval and publishes it, until it is told to stop.
 void grow(const std::stop_token& stop, Ledger& ledger, trunkline::Hub& hub) {
-  for (auto next = std::chrono::steady_clock::now(); !stop.stop_requested();
-       next += kBlockInterval, pause(stop, next)) {
+  auto next = std::chrono::steady_clock::now();
+  while (!stop.stop_requested()) {
     hub.publish("blocks", to_json(ledger.add_block()));
+    // Who was suspended does not make up for it.
+    next = std::max(next + kBlockInterval, std::chrono::steady_clock::now());
+    pause(stop, next);
   }
 }
 

@@ -13,6 +13,7 @@ import { event, Inbox, until } from './fixture/wait.mjs';
 
 const RECORDS = 1_000_000;
 const SLOW = RECORDS / 4; // records a second: some seconds of rescan
+const ENDLESS = RECORDS / 100;
 const LONG_MS = 60000;
 
 let lastUser = 0;
@@ -24,11 +25,12 @@ class Visitor {
   static async connect(to, user) {
     const visitor = new Visitor();
     visitor.client = sdkClient(to, { data: { user } });
-    visitor.jobs = new Inbox(); // {name: 'publication' | 'subscribed' | …, channel, …}
+    visitor.events = new Inbox(); // {name: 'publication' | 'subscribed' | …, channel, …}, blocks too
     for (const name of ['publication', 'subscribed', 'subscribing', 'unsubscribed']) {
-      visitor.client.on(name, (context) => visitor.jobs.put({ ...context, name }));
+      visitor.client.on(name, (context) => visitor.events.put({ ...context, name }));
     }
     visitor.blocks = new Watched(visitor.client, 'blocks');
+    visitor.blocks.sub.on('publication', (context) => visitor.events.put({ ...context, name: 'publication' }));
     await connected(visitor.client);
     await visitor.blocks.ready();
     return visitor;
@@ -46,7 +48,7 @@ class Visitor {
   // The first message of the job that satisfies `wanted`.
   async told(channel, wanted, what) {
     const is = (one) => one.name === 'publication' && one.channel === channel && (wanted(one.data) || isEnd(one.data));
-    const { data } = await this.jobs.find(is, what, LONG_MS);
+    const { data } = await this.events.find(is, what, LONG_MS);
     assert.ok(wanted(data), `before ${what}: ${JSON.stringify(data)}`);
     return data;
   }
@@ -56,7 +58,7 @@ class Visitor {
   }
 
   publications(channel) {
-    return this.jobs.items.filter((one) => one.name === 'publication' && one.channel === channel);
+    return this.events.items.filter((one) => one.name === 'publication' && one.channel === channel);
   }
 
   // So many blocks more than now.
@@ -98,27 +100,32 @@ describe('rescan', { concurrency: false }, () => {
     await server.stop();
   });
 
-  it('tells progress and one result while blocks and calls go on', async () => {
+  it('tells progress and one result while blocks go on', async () => {
     const visitor = await visit();
     await visitor.moreBlocks(1);
     const { job, channel } = await visitor.begin({ rate: SLOW });
     assert.equal(channel, `job:${job}`);
-    await visitor.told(channel, ({ progress }) => progress?.height > 0, 'progress');
-    const before = visitor.blocks.publications.items.length;
-    let answered = 0;
-    while (!visitor.publications(channel).some(({ data }) => isEnd(data))) {
-      const { account, balance, height } = await visitor.rpc('balance', { account: 7 });
-      assert.equal(account, 7);
-      assert.ok(Number.isInteger(balance) && height >= RECORDS / 100);
-      answered += 1;
-      await visitor.moreBlocks(1);
-    }
-    assert.ok(answered > 1, `${answered} calls were answered while the rescan ran`);
-    assert.ok(visitor.blocks.publications.items.length > before + 1, 'blocks came while the rescan ran');
     const { result } = await visitor.end(channel);
     assert.ok(result.found > 0 && result.height >= RECORDS / 100, JSON.stringify(result));
     Visitor.check(visitor.publications(channel));
     visitor.checkBlocks();
+    // In the order of arrival: between the first progress and the end.
+    const came = visitor.events.items.filter(({ name }) => name === 'publication').map((one) => one.channel);
+    const during = came.slice(came.indexOf(channel), came.lastIndexOf(channel));
+    assert.ok(during.filter((one) => one === 'blocks').length >= 5, during.join(' '));
+  });
+
+  it('delays no call', async () => {
+    const visitor = await visit();
+    const { job, channel } = await visitor.begin({ rate: ENDLESS });
+    await visitor.told(channel, ({ progress }) => progress?.height > 0, 'progress');
+    for (let i = 0; i < 20; ++i) {
+      const { account, balance, height } = await visitor.rpc('balance', { account: 7 });
+      assert.ok(account === 7 && Number.isInteger(balance) && height >= RECORDS / 100);
+    }
+    assert.equal((await visitor.rpc('job.list')).jobs[0].job, job, 'it still runs');
+    await visitor.rpc('job.cancel', { job });
+    assert.equal((await visitor.end(channel)).error.code, 120);
   });
 
   it('goes on over a connection that breaks half-way', async () => {
@@ -139,7 +146,7 @@ describe('rescan', { concurrency: false }, () => {
     assert.ok(result.height >= progress.of);
     Visitor.check(visitor.publications(channel));
     assert.ok(visitor.publications(channel).length > before + 1, 'progress went on');
-    const resumed = visitor.jobs.items.filter((one) => one.name === 'subscribed' && one.channel === channel);
+    const resumed = visitor.events.items.filter((one) => one.name === 'subscribed' && one.channel === channel);
     assert.deepEqual(resumed.map((one) => [one.wasRecovering, one.recovered]), [[false, false], [true, true]]);
     await visitor.moreBlocks(1);
     visitor.checkBlocks();
@@ -149,7 +156,7 @@ describe('rescan', { concurrency: false }, () => {
   it('is followed and cancelled by another client of the same user', async () => {
     const user = freshUser();
     const [owner, device, stranger] = [await visit(user), await visit(user), await visit()];
-    const { job, channel } = await owner.begin({ rate: SLOW / 10 });
+    const { job, channel } = await owner.begin({ rate: ENDLESS * 4 });
     await owner.told(channel, ({ progress }) => progress?.height > 100, 'progress');
     assert.deepEqual((await device.rpc('job.list')).jobs.map((one) => [one.job, one.channel, one.method, one.state]),
       [[job, channel, 'rescan', 'running']]);
@@ -178,7 +185,7 @@ describe('rescan', { concurrency: false }, () => {
     const visitor = await visit();
     const { channel } = await visitor.begin({ account: 0 });
     assert.deepEqual(await visitor.end(channel), { error: { code: 107, message: 'accounts are 1 to 1000' } });
-    const running = await visitor.begin({ rate: SLOW / 10 });
+    const running = await visitor.begin({ rate: ENDLESS });
     await assert.rejects(visitor.begin({}), { code: 106 });
     await visitor.rpc('job.cancel', { job: running.job });
     assert.equal((await visitor.end(running.channel)).error.code, 120);
@@ -212,6 +219,7 @@ describe('rescan', { concurrency: false }, () => {
     });
 
     it('goes on over a dropped connection while a rescan runs', async () => {
+      await page.locator('#rate').selectOption('200000');
       await page.locator('#start').click();
       await job('running');
       const begun = await number('#blocks', 'received');
@@ -230,7 +238,7 @@ describe('rescan', { concurrency: false }, () => {
     });
 
     it('cancels, and goes on from there in another tab', async () => {
-      await page.locator('#rate').selectOption('100000');
+      await page.locator('#rate').selectOption('50000');
       await page.locator('#start').click();
       await job('running');
       const tab = await browser.open(server.url);

@@ -73,8 +73,11 @@ const blocks = {
   take(block, recovered) {
     if (this.last && (block.height !== this.last.height + 1 || block.previous !== this.last.hash)) this.broken += 1;
     this.last = block;
-    this.arrivals.push(performance.now());
-    this.counts[job.runs() ? 'rescan' : 'idle'].blocks += 1;
+    // The rate is that of live ones: what was missed comes at once.
+    if (!recovered) {
+      this.arrivals.push(performance.now());
+      this.counts[job.runs() ? 'rescan' : 'idle'].blocks += 1;
+    }
     const row = element('tr', undefined, { 'data-recovered': String(recovered === true) });
     row.append(element('td', number(block.height)), element('td', block.hash),
       element('td', recovered ? 'recovered' : clock(new Date(), true).join('')));
