@@ -53,7 +53,10 @@ using trunkline::Task;
 
 constexpr auto kBlockInterval = std::chrono::milliseconds(100);
 constexpr std::int64_t kBlocksPerStep = 50;  // of a rescan, between two looks around
-constexpr std::uint32_t kBadRequest = 107;   // the protocol's
+// Times progress, evenly: fewer than a job's channel keeps messages (trunkline.jobs.history_size,
+// 100), so that whoever comes back late still finds everything, the result above all.
+constexpr std::int64_t kTellings = 80;
+constexpr std::uint32_t kBadRequest = 107;  // the protocol's
 
 struct Arguments {
   int seconds = 0;
@@ -97,6 +100,11 @@ std::unexpected<trunkline::Refusal> no_such_account() {
   return trunkline::refuse(kBadRequest, fmt::format("accounts are 1 to {}", kAccounts));
 }
 
+std::string progress_json(const Scan& scan) {
+  return json{{"height", scan.height()}, {"of", scan.of()}, {"found", scan.found().transactions}}
+      .dump();
+}
+
 // The job: {"account":n,"from":height,"rate":records a second}; from 1 and as fast as it can if
 // not said.
 Answer<std::string> scan(const std::string& file, const trunkline::Job& job) {
@@ -110,14 +118,17 @@ Answer<std::string> scan(const std::string& file, const trunkline::Job& job) {
     return trunkline::refuse(kBadRequest, "from and rate are numbers from 0 on");
   }
   Scan ledger(file, account, from);
+  const std::int64_t telling = (ledger.of() - ledger.height()) / kTellings;
+  std::int64_t tell_at = 0;
   while (ledger.height() < ledger.of() && !job.cancelled()) {
     const auto began = std::chrono::steady_clock::now();
     for (std::int64_t read = 0; read < kBlocksPerStep && ledger.next();) {
       ++read;
     }
-    job.progress(json{
-        {"height", ledger.height()}, {"of", ledger.of()}, {"found", ledger.found().transactions}}
-                     .dump());
+    if (ledger.height() >= tell_at || ledger.height() == ledger.of()) {
+      tell_at = ledger.height() + telling;
+      job.progress(progress_json(ledger));
+    }
     if (rate > 0) {
       const std::chrono::duration<double> step(
           static_cast<double>(kBlocksPerStep * kTransactionsPerBlock) / static_cast<double>(rate));

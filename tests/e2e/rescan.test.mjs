@@ -153,6 +153,25 @@ describe('rescan', { concurrency: false }, () => {
     assert.equal((await visitor.blocks.subscribed(2)).recovered, true);
   });
 
+  it('finds the result after its end, too', async () => {
+    const user = freshUser();
+    const proxy = await Proxy.start(server);
+    proxies.push(proxy);
+    const visitor = await visit(user, proxy);
+    const device = await visit(user);
+    const { channel } = await visitor.begin({ rate: SLOW });
+    const followed = new Watched(device.client, channel, { since: { offset: 0, epoch: '' } });
+    await visitor.told(channel, ({ progress }) => progress?.height > 0, 'progress');
+    const lost = event(visitor.client, 'connecting');
+    proxy.cut();
+    await lost;
+    const { data } = await followed.publications.find((one) => isEnd(one.data), 'the end elsewhere', LONG_MS);
+    proxy.mend();
+    assert.deepEqual(await visitor.end(channel), data);
+    Visitor.check(visitor.publications(channel));
+    Visitor.check(followed.publications.items);
+  });
+
   it('is followed and cancelled by another client of the same user', async () => {
     const user = freshUser();
     const [owner, device, stranger] = [await visit(user), await visit(user), await visit()];
