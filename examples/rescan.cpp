@@ -142,14 +142,15 @@ Answer<std::string> scan(const std::string& file, const trunkline::Job& job) {
       .dump();
 }
 
-// The fast command: {"account":n}.
-Task<Answer<std::string>> balance(Server& server, Ledger& ledger, trunkline::RpcRequest request) {
+// The fast command: {"account":n}. Pointers, since a coroutine keeps its parameters beyond the
+// call.
+Task<Answer<std::string>> balance(Server* server, Ledger* ledger, trunkline::RpcRequest request) {
   const std::int64_t number = integer(request.data, "account", 0);
   if (!is_account(number)) {
     co_return no_such_account();
   }
   // A disk is a disk: not on the thread of the client's shard.
-  const auto account = co_await server.offload([&] { return ledger.account(number); });
+  const auto account = co_await server->offload([&] { return ledger->account(number); });
   if (!account.has_value()) {
     co_return trunkline::refuse(100, trunkline::to_string(account.error()));
   }
@@ -172,7 +173,7 @@ void offer(Server& server, Ledger& ledger) {
         co_return trunkline::SubscribeReply{.info = "", .data = "", .expire_at = {}};
       });
   server.on_rpc("balance", [&](trunkline::RpcRequest request) {
-    return balance(server, ledger, std::move(request));
+    return balance(&server, &ledger, std::move(request));
   });
   server.on_job("rescan", [&](trunkline::Job job) -> Answer<std::string> {
     return scan(ledger.file(), job);
