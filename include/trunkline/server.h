@@ -25,6 +25,15 @@
 
 namespace trunkline {
 
+// A file of the program's own, for browsers.
+struct Page {
+  // As requested, without a query: "/", "/ledger.js"… One that the server's page has, too, is
+  // served instead of it; the API, /health, /metrics and the WebSocket endpoint stay the server's.
+  std::string path;
+  std::string content_type;  // such as "text/html; charset=utf-8"
+  std::string content;
+};
+
 struct ServerOptions {
   // A configuration file (.json, .toml, .yaml) under the names that Centrifugo 6 uses; empty: the
   // defaults, which are closed (loopback only, tokens required).
@@ -42,6 +51,9 @@ struct ServerOptions {
   std::optional<bool> io_uring;       // send by io_uring where the kernel grants one
   // False: no socket is opened; the Hub works all the same.
   bool listen = true;
+  // Served to whoever asks, under the rules of the server's own page: scripts, styles and data from
+  // this server only, nothing inline (Content-Security-Policy).
+  std::vector<Page> pages;
   // Lines for the operator. Called from any of the server's threads, one at a time.
   std::function<void(std::string_view)> log = [](std::string_view) {};
 };
@@ -85,7 +97,8 @@ class [[nodiscard]] Offload {
 // Thread: any one at a time, but for hub() and offload().
 class Server {
  public:
-  // Reads and checks the configuration. Errors: kConfig with file, key and reason.
+  // Reads and checks the configuration. Errors: kConfig with file, key and reason, kInvalidArgument
+  // for a page that could not be reached.
   [[nodiscard]] static Result<std::unique_ptr<Server>> create(ServerOptions options);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

@@ -282,6 +282,23 @@ void Core::answer_metrics(net::Shard& shard, net::HttpRespond respond) {
       });
 }
 
+net::HttpResponse Core::page_at(std::string_view path) const {
+  const auto page = [](std::string_view content_type, std::string_view content) {
+    return net::HttpResponse{.status = 200,
+                             .content_type = std::string(content_type),
+                             .body = std::string(content),
+                             .fields = kPageFields};
+  };
+  const auto own = std::ranges::find(options_.pages, path, &Page::path);
+  if (own != options_.pages.end()) {
+    return page(own->content_type, own->content);
+  }
+  if (const PageFile* file = find_page_file(path)) {
+    return page(file->content_type, file->content);
+  }
+  return text(404, "nothing here; the page is at /, clients connect to /connection/websocket\n");
+}
+
 void Core::handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond respond) {
   if (request.path == "/api" || request.path.starts_with("/api/")) {
     handle_api(*this, shard, request, std::move(respond));
@@ -304,14 +321,7 @@ void Core::handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond 
     answer_metrics(shard, std::move(respond));
     return;
   }
-  if (const PageFile* file = find_page_file(request.path)) {
-    respond({.status = 200,
-             .content_type = std::string(file->content_type),
-             .body = std::string(file->content),
-             .fields = kPageFields});
-    return;
-  }
-  respond(text(404, "nothing here; the page is at /, clients connect to /connection/websocket\n"));
+  respond(page_at(request.path));
 }
 
 }  // namespace trunkline::server

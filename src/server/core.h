@@ -72,6 +72,8 @@ class Core {
   void stop_jobs(Duration timeout);
   void add_application(net::Shard& shard);
   void answer_metrics(net::Shard& shard, net::HttpRespond respond);
+  // The program's page, else the server's own file, else 404.
+  [[nodiscard]] net::HttpResponse page_at(std::string_view path) const;
   void handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond respond);
 
   const ServerConfig config_;

@@ -34,6 +34,8 @@ session::ChannelOptions job_channel_options(const JobConfig& config) {
   options.history_ttl = config.table.keep;
   options.history_meta_ttl = config.table.keep;
   options.force_recovery = true;
+  // Progress may have pushed out what a client missed; the newest is the result, or near it.
+  options.on_lost = session::OnLost::kLatest;
   return options;
 }
 

@@ -3,6 +3,7 @@
 
 #include "server/composition.h"
 #include "server/core.h"
+#include "server/page.h"
 
 #include <utility>
 
@@ -13,6 +14,9 @@ Server::Server(std::unique_ptr<server::Core> core) : core_(std::move(core)) {}
 Server::~Server() = default;
 
 Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
+  if (const Result<void> pages = server::check_pages(options.pages); !pages.has_value()) {
+    return std::unexpected(pages.error());
+  }
   Result<server::ServerConfig> config = server::effective_config(options);
   if (!config.has_value()) {
     return std::unexpected(config.error());

@@ -263,6 +263,13 @@ void Session::attached(std::uint64_t ticket, std::unique_ptr<hub::Subscription> 
           missed(next, where.top.offset, entry.subscription->window(), reply_room(pending));
     }
   }
+  const bool lost = pending.was_recovering && !pending.recovered;
+  if (lost && options->on_lost == OnLost::kLatest && where.history_first <= where.top.offset) {
+    // What is left of a state that was missed: the newest of it.
+    TRUNKLINE_SOMETIMES("a late one begins with the newest");
+    result = Offset{where.top.offset.value - 1};
+    next = where.top.offset;
+  }
   if (pending.was_recovering) {
     ++(pending.recovered ? environment_.stats.recoveries : environment_.stats.failed_recoveries);
   }

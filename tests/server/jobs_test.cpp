@@ -277,6 +277,23 @@ TEST_F(JobsTest, GoOnOverALostConnectionWithoutAGap) {
   EXPECT_EQ(begun.wait(2), (Lines{"work", "done"}));
 }
 
+TEST_F(JobsTest, TellTheirResultToWhoCameBackTooLateForTheRest) {
+  create(R"({"history_size":2,"progress_rate":1000})");
+  run();
+  Notes notes;
+  Notes others;
+  const auto caller = client(notes, "u");
+  const std::string id = begin(*caller, "work");
+  go.open();
+  notes.wait_for(R"({"result":{"of":null}})");
+  const auto device = client(others, "u");
+  device->subscribe("job:" + id, {.since = Position{"", Offset{0}}},
+                    {.on_publication = [&](const Publication& publication) {
+                      others.add(std::string(publication.data));
+                    }});
+  others.wait_for(R"({"result":{"of":null}})");
+}
+
 TEST_F(JobsTest, CanBeFollowedByAnotherDeviceOfTheUser) {
   create();
   run();

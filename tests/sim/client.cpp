@@ -29,6 +29,7 @@ Client::Client(World& world, std::size_t number, Behaviour behaviour)
     channel.snapshot = World::has_snapshots(name);
     const session::OnLost on_lost = session::find_options(world.rules(), name)->on_lost;
     channel.skips = on_lost == session::OnLost::kSkip || on_lost == session::OnLost::kLatest;
+    channel.newest = on_lost == session::OnLost::kLatest;
     channel.wanted = world.schedule().random.one_in(2);
     channel.from_server = behaviour.has_token && world.schedule().random.one_in(2);
     if (channel.from_server) {

@@ -28,7 +28,8 @@ struct ClientChannel {
   std::string name;
   hub::ChannelSettings settings;
   bool snapshot = false;
-  bool skips = false;  // a subscriber who has lost its place goes on behind a gap
+  bool newest = false;  // one who comes back too late gets the newest
+  bool skips = false;   // a subscriber who has lost its place goes on behind a gap
   bool wanted = false;
   bool from_server = false;  // never asked for by this client
   Phase phase = Phase::kNone;

@@ -246,7 +246,9 @@ void Client::check_fresh(ClientChannel& channel, const Reply& reply) {
     }
     return;
   }
-  if (reply.epoch == channel.top_at_send.epoch && reply.offset < channel.top_at_send.offset.value) {
+  const std::uint64_t behind = channel.newest && reply.was_recovering ? 1 : 0;
+  if (reply.epoch == channel.top_at_send.epoch &&
+      reply.offset + behind < channel.top_at_send.offset.value) {
     violated("subscribe",
              fmt::format("channel {}: begins at {}, and {} was there before it asked", channel.name,
                          reply.offset, channel.top_at_send.offset.value));

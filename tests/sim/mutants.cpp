@@ -62,6 +62,7 @@ constexpr std::array kPoints = {
     "event does not fit",
     "frame written in part",
     "live subscriber lost its place",
+    "a late one begins with the newest",
     "log trimmed during a snapshot",
     "mail for a shard that has ended",
     "no pong",
