@@ -180,6 +180,14 @@ class Hub {
       UserConnections who, std::string channel,
       ConnectionsDone done = [](const Result<std::size_t>&) {});
 
+  // Tells the clients something that belongs to no channel, as JSON text: SDKs have it as the event
+  // `message`. Nothing keeps it for who is away; what must not be missed is a channel's, the user's
+  // own for instance (client.subscribe_to_user_personal_channel). One that has too much to read
+  // already is passed over, and not counted. Errors: kMalformed for what is not JSON.
+  void send_user(
+      UserConnections who, std::string json,
+      ConnectionsDone done = [](const Result<std::size_t>&) {});
+
   // Closes connections with a code from 3000 to 4999 (3000–3499 and 4000–4499: clients reconnect)
   // and a reason of 1 to 123 bytes of UTF-8. Errors: kInvalidArgument for others.
   void disconnect_user(

@@ -5,6 +5,7 @@
 #include "server/base64.h"
 #include "server/core.h"
 #include "server/user_sessions.h"
+#include "session/json.h"
 
 #include <optional>
 #include <utility>
@@ -108,6 +109,24 @@ void api_unsubscribe(const ApiContext& context, ApiParams params, ApiDone done) 
         return session.unsubscribe(channel, session::kUnsubscribeServer);
       },
       std::move(done));
+}
+
+void api_send(const ApiContext& context, ApiParams params, ApiDone done) {
+  UserSelection selection = read_selection(params);
+  const std::string data = read_json(params, "data");
+  params.require("data", !data.empty());
+  if (params.error().has_value()) {
+    done(std::unexpected(*params.error()));
+    return;
+  }
+  with_sessions(
+      context.core.runtime(), context.shard.self(), std::move(selection),
+      [data](session::Session& session) { return session.send(data); },
+      [done = std::move(done)](std::size_t count) mutable {
+        session::JsonText json;
+        json.open().member("clients").number(count).close();
+        done(json.take());
+      });
 }
 
 void api_disconnect(const ApiContext& context, ApiParams params, ApiDone done) {

@@ -164,6 +164,18 @@ void Hub::unsubscribe_user(UserConnections who, std::string channel, Connections
       std::move(done));
 }
 
+void Hub::send_user(UserConnections who, std::string json, ConnectionsDone done) {
+  std::optional<std::string> data = server::checked_json(json);
+  if (!data.has_value()) {
+    done(fail(ErrorCode::kMalformed, "the message is not JSON"));
+    return;
+  }
+  act(
+      core_, std::move(who),
+      [data = std::move(*data)](session::Session& session) { return session.send(data); },
+      std::move(done));
+}
+
 void Hub::disconnect_user(UserConnections who, std::uint16_t code, std::string reason,
                           ConnectionsDone done) {
   static constexpr std::size_t kReasonBytesMax = 123;  // RFC 6455, section 5.5, less the code

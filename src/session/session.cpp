@@ -187,6 +187,23 @@ void Session::on_ready(hub::Subscription& subscription) {
   link_.want_flush();
 }
 
+bool Session::send(std::string_view data) {
+  if (state_ != State::kConnected || ending_ != nullptr) {
+    return false;
+  }
+  flush_batch();
+  JsonText json;
+  json.raw(R"({"push":{"message":{"data":)").raw(data).raw("}}}");
+  std::string frame = link_.text_frame(json.view());
+  const bool taken = link_.outbox().push(std::move(frame)) == outbox::Verdict::kAccepted;
+  if (taken) {
+    link_.want_flush();
+  } else {
+    log_limit(Limit::kSlow, "was not sent a message: client.queue_max_size is full");
+  }
+  return taken;
+}
+
 void Session::on_event(hub::Subscription& /*subscription*/, hub::EventKind /*kind*/,
                        const hub::SharedFrame& frame) {
   if (state_ == State::kEnded || ending_ != nullptr) {

@@ -124,6 +124,10 @@ class Session final : public hub::Sink, public Timer {
   // the log then names. (session_server_subs.cpp)
   bool subscribe_from_server(ServerChannel channel);
 
+  // Tells the client something that belongs to no channel (push `message`); raw JSON. False when it
+  // is not connected, or has too much to read already: nobody keeps the message then.
+  bool send(std::string_view data);
+
   [[nodiscard]] SessionId id() const { return id_; }
 
   [[nodiscard]] const std::string& client() const { return client_; }

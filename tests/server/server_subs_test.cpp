@@ -69,6 +69,9 @@ class ServerSubs : public ::testing::Test {
       mine.add(fmt::format("disconnected {} {}", code, reason));
     };
     handlers.on_error = [&mine](const ClientError& error) { mine.add("error " + error.context); };
+    handlers.on_message = [&mine](std::string_view data) {
+      mine.add("message " + std::string(data));
+    };
     handlers.on_server_subscribed = [&mine](std::string_view channel,
                                             const SubscribedContext& context) {
       mine.add(fmt::format("{} at {}{}", channel, context.position->offset.value, context.data));
@@ -204,6 +207,21 @@ TEST_F(ServerSubs, LoseNothingThatIsPublishedWhileTheConnectWaits) {
     }
     EXPECT_EQ(seen, expected);
   }
+}
+
+TEST_F(ServerSubs, AMessageIsForAUserOrOneConnection) {
+  for (const char* user : {"ann", "ann", "bob"}) {
+    join(user, "");
+  }
+  Hub& hub = server->hub();
+  EXPECT_EQ(done([&](auto end) { hub.send_user({.user = "ann"}, R"({"n":1})", end); }), 2U);
+  for (const std::size_t one : {0U, 1U}) {
+    EXPECT_EQ(notes[one]->wait(1).front(), R"(message {"n":1})");
+  }
+  EXPECT_EQ(done([&](auto end) { hub.send_user({.user = "carl"}, "1", end); }), 0U);
+  EXPECT_EQ(done([&](auto end) { hub.send_user({.user = "bob"}, "{", end); }).error().code,
+            ErrorCode::kMalformed);
+  EXPECT_TRUE(notes[2]->wait(0).empty());
 }
 
 TEST_F(ServerSubs, SayWhatTheyDoNotTake) {

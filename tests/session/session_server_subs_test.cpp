@@ -192,6 +192,21 @@ TEST_F(ServerSubsTest, AClientsUnsubscribeWaitsForOneThatIsOnItsWay) {
                          R"({"id":3,"subscribe":{"data":2}})");
 }
 
+TEST_F(ServerSubsTest, AMessageBelongsToNoChannelAndWaitsForNoRoom) {
+  Peer& peer = join();
+  EXPECT_TRUE(peer.session->send(R"({"a":1})"));
+  turn();
+  EXPECT_EQ(peer.take(), R"({"push":{"message":{"data":{"a":1}}}})");
+  stalled[&peer] = true;
+  const std::string large = "\"" + std::string(peer.limits.high_water_bytes / 2, 'x') + "\"";
+  EXPECT_TRUE(peer.session->send(large));
+  EXPECT_TRUE(peer.session->send("1"));
+  EXPECT_FALSE(peer.session->send(large)) << "more than one that does not read may have waiting";
+  EXPECT_TRUE(peer.session->send("2"));
+  peer.session->disconnect(3000, "gone");
+  EXPECT_FALSE(peer.session->send("3"));
+}
+
 TEST_F(ServerSubsTest, OneWhoseSnapshotFailsIsNotToldOf) {
   Peer& peer = join();
   peer.session->subscribe_from_server({.channel = "snapped"});
