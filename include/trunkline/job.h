@@ -61,8 +61,8 @@ class Job {
   // JSON is left out, with a line in the log.
   void progress(std::string json) const;
 
-  // The job threads, as an executor: runs the function on one of them, at the latest when one is
-  // free. When the server stops before, it runs at once, here or on the thread that stops it.
+  // The job threads, as an executor: runs the function on one of them when one is free, also while
+  // the server stops and after.
   void post(std::move_only_function<void()> function) const;
 
   // `co_await job.worker()`: a coroutine goes on on a job thread, where it may block. A handler

@@ -249,6 +249,10 @@ void JobHost::begin(const std::shared_ptr<JobRun>& run, std::shared_ptr<const Jo
                              net::Shard& /*shard*/) mutable { finished(id, std::move(ended)); });
   };
   threads_->post([run, method = std::move(method), tell = std::move(tell)]() mutable {
+    if (run->stop.stop_requested()) {
+      tell(Answer<std::string>{}, {});  // it ended while it waited for a thread
+      return;
+    }
     if (method->coroutine) {
       run_task(method->coroutine(Job(run)), std::move(tell));
       return;

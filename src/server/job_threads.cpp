@@ -60,33 +60,19 @@ void JobThreads::State::run(const std::shared_ptr<State>& state) {
 }
 
 void JobThreads::post(Work work) {
-  {
-    const std::lock_guard lock(state_->mutex);
-    if (!state_->stopping) {
-      state_->waiting.push_back(std::move(work));
-      if (state_->waiting.size() > state_->idle && state_->threads < state_->threads_max) {
-        ++state_->threads;
-        std::thread([state = state_] { State::run(state); }).detach();
-      }
-      state_->something.notify_one();
-      return;
-    }
+  const std::lock_guard lock(state_->mutex);
+  state_->waiting.push_back(std::move(work));
+  if (state_->waiting.size() > state_->idle && state_->threads < state_->threads_max) {
+    ++state_->threads;
+    std::thread([state = state_] { State::run(state); }).detach();
   }
-  work();
+  state_->something.notify_one();
 }
 
 std::size_t JobThreads::stop(Duration timeout) {
-  std::deque<Work> waiting;
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->stopping = true;
-    waiting.swap(state_->waiting);
-  }
-  state_->something.notify_all();
-  for (Work& work : waiting) {
-    work();
-  }
   std::unique_lock lock(state_->mutex);
+  state_->stopping = true;
+  state_->something.notify_all();
   state_->ended.wait_for(lock, timeout, [&] { return state_->threads == 0; });
   return state_->threads;
 }

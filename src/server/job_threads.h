@@ -24,10 +24,11 @@ class JobThreads {
   // stop() with no time to wait.
   ~JobThreads();
 
-  // Runs the work on a thread, when one is free; after stop() here and now.
+  // Runs the work on a thread, when one is free; after stop(), too: what asks for it then is what
+  // the stop waits for, or has left to itself.
   void post(Work work);
-  // Runs what waits for a thread on this one, and waits for what runs. How many have not ended
-  // by then; theirs are the only threads that are left.
+  // No thread waits for work any more. Waits for those that have some: how many have not ended by
+  // then.
   std::size_t stop(Duration timeout);
 
  private:

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <future>
 #include <memory>
 #include <stdexcept>
@@ -363,13 +364,12 @@ TEST_F(JobsTest, AreToldTheirEndWhenTheServerStops) {
 
 TEST_F(JobsTest, ThatNeverEndDoNotHoldUpTheStop) {
   Gate stuck;
-  std::promise<void> over;
   create();
   server->on_job("stuck", [&](Job job) -> Answer<std::string> {
     begun.add("stuck");
     stuck.wait([] { return false; });
     job.progress("1");  // to nobody
-    over.set_value();
+    begun.add("over");
     return "2";
   });
   run();
@@ -381,7 +381,45 @@ TEST_F(JobsTest, ThatNeverEndDoNotHoldUpTheStop) {
   log.wait_for("the handler of job 'stuck' has not ended: it is left to itself");
   server.reset();
   stuck.open();
-  over.get_future().get();
+  begun.wait_for("over");
+}
+
+TEST_F(JobsTest, ThatGoRoundInCirclesDoNotHoldUpTheStopEither) {
+  std::atomic<bool> enough = false;
+  create();
+  server->on_job("circles", [&](Job job) -> Task<Answer<std::string>> {
+    begun.add("circles");
+    while (!enough) {  // whatever it is told
+      co_await job.worker();
+    }
+    begun.add("over");
+    co_return "";
+  });
+  run();
+  Notes notes;
+  const auto caller = client(notes, "u");
+  begin(*caller, "circles");
+  begun.wait_for("circles");
+  server->stop(50ms);
+  log.wait_for("the handler of job 'circles' has not ended: it is left to itself");
+  enough = true;
+  begun.wait_for("over");
+}
+
+TEST_F(JobsTest, ThatWaitForAThreadAreCancelledWithoutBeginning) {
+  create(R"({"threads":1,"per_client_max":2})");
+  run();
+  Notes notes;
+  const auto caller = client(notes, "u");
+  begin(*caller, "work", "1");
+  begun.wait_for("work");
+  const std::string id = begin(*caller, "work", "2");
+  EXPECT_EQ(call(*caller, "job.cancel", R"({"job":")" + id + R"("})"), "");
+  notes.wait_for(kCancelled);
+  go.open();
+  notes.wait_for(R"({"result":{"of":1}})");
+  server->stop(20s);
+  EXPECT_EQ(begun.wait(2), (Lines{"work", "done"}));
 }
 
 TEST_F(JobsTest, NeedTheirNamespaceForThemselves) {
