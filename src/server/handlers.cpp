@@ -35,10 +35,6 @@ Caller to_public(session::Caller caller) {
   return {std::move(caller.client), std::move(caller.user), std::move(caller.info)};
 }
 
-session::Refusal to_refusal(const session::ErrorReply& error) {
-  return {error.code, std::string(error.message), error.temporary, false};
-}
-
 // Raw JSON of a handler, as it may stand in a frame; nothing when it is none.
 std::optional<std::string> frame_text(const std::string& json) {
   return json.empty() ? std::string{} : checked_json(json);
@@ -63,10 +59,6 @@ const Handler* find_by_prefix(const std::vector<std::pair<std::string, Handler>>
   }
   return best == nullptr ? nullptr : &best->second;
 }
-
-// How a handler ended: with an answer, or with the text of what it threw.
-template <class Reply>
-using Ended = std::expected<Answer<Reply>, std::string>;
 
 // What a handler's end comes to. `convert` gives nothing for what is not JSON.
 template <class Reply, class Grant, class Convert>
@@ -99,10 +91,7 @@ void ShardHandlers::run(std::string_view what, Task<Answer<Reply>> task,
                              what = std::string(what), decide = std::move(decide),
                              convert](std::optional<Answer<Reply>> answer,
                                       const std::exception_ptr& thrown) mutable {
-    // An exception is read on the thread that threw it: nothing orders another thread's
-    // reading before the end of its object in a way that every tool can see.
-    Ended<Reply> ended =
-        thrown ? Ended<Reply>(std::unexpect, text_of(thrown)) : Ended<Reply>(std::move(*answer));
+    Ended<Reply> ended = ended_with(std::move(answer), thrown);
     if (beginning == this) {
       decide(settle<Reply, Grant>(handlers, what, std::move(ended), convert));
       return;

@@ -28,10 +28,6 @@ std::string_view id_of(std::string_view channel) {
   return channel.substr(JobTable::kNamespace.size() + 1);
 }
 
-session::Refusal refusal(const session::ErrorReply& error, std::string_view message) {
-  return {error.code, std::string(message), error.temporary, false};
-}
-
 std::string_view state_name(session::JobState state) {
   switch (state) {
     case session::JobState::kQueued:
@@ -142,7 +138,7 @@ void JobHost::live_on(net::Shard& shard, ShardProxy* proxy) {
         *proxy, shard, outlet_,
         ProxiedJobs::Hooks{
             .progress = [this](const std::string& id,
-                               std::string data) { progress(*shard_, id, std::move(data)); },
+                               std::string data) { progress(id, std::move(data)); },
             .finished =
                 [this](const std::string& id, std::expected<std::string, session::Refusal> result) {
                   table_->finished(id, std::move(result), shard_->environment().now);
@@ -160,10 +156,12 @@ std::expected<RpcGrant, session::Refusal> JobHost::handle(session::RpcQuestion q
   if (question.method == kCancel) {
     const std::optional<std::string> id = named_job(question.data);
     if (!id.has_value()) {
-      return std::unexpected(refusal(session::kErrorBadRequest, R"(data must be {"job":"<id>"})"));
+      return std::unexpected(
+          session::Refusal{session::kErrorBadRequest.code, R"(data must be {"job":"<id>"})"});
     }
     if (!table_->cancel(*id, question.caller, now)) {
-      return std::unexpected(refusal(session::kErrorNotAvailable, "no such job is under way"));
+      return std::unexpected(
+          session::Refusal{session::kErrorNotAvailable.code, "no such job is under way"});
     }
     return RpcGrant{};
   }
@@ -199,8 +197,8 @@ std::string JobHost::list(const session::Caller& caller) const {
   return json.take();
 }
 
-void JobHost::progress(net::Shard& shard, std::string_view id, std::string json) {
-  table_->progress(id, std::move(json), shard.environment().now.monotonic);
+void JobHost::progress(std::string_view id, std::string json) {
+  table_->progress(id, std::move(json), shard_->environment().now.monotonic);
 }
 
 void JobHost::complain(std::string_view method, std::string_view of_what) {
@@ -242,8 +240,7 @@ void JobHost::run(const std::string& id, const session::RpcQuestion& question) {
 void JobHost::begin(const std::shared_ptr<JobRun>& run, std::shared_ptr<const JobMethod> method) {
   auto tell = [this, outlet = outlet_, run, method](std::optional<Answer<std::string>> answer,
                                                     const std::exception_ptr& thrown) mutable {
-    using Ended = std::expected<Answer<std::string>, std::string>;
-    Ended ended = thrown ? Ended(std::unexpect, text_of(thrown)) : Ended(std::move(*answer));
+    Ended<std::string> ended = ended_with(std::move(answer), thrown);
     run->ended = true;
     outlet->post(kShard, [this, id = run->facts.id, ended = std::move(ended)](
                              net::Shard& /*shard*/) mutable { finished(id, std::move(ended)); });
@@ -268,13 +265,12 @@ void JobHost::begin(const std::shared_ptr<JobRun>& run, std::shared_ptr<const Jo
   });
 }
 
-void JobHost::finished(const std::string& id,
-                       std::expected<Answer<std::string>, std::string> ended) {
+void JobHost::finished(const std::string& id, Ended<std::string> ended) {
   const auto found = runs_.find(id);
   const std::string method = found->second->facts.method;
   runs_.erase(found);
   std::expected<std::string, session::Refusal> result =
-      std::unexpected(refusal(session::kErrorInternal, session::kErrorInternal.message));
+      std::unexpected(to_refusal(session::kErrorInternal));
   if (!ended.has_value()) {
     complain(method, "threw: " + ended.error());
   } else if (!ended->has_value()) {

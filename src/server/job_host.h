@@ -13,6 +13,7 @@
 #include "server/job_threads.h"
 #include "server/outlet.h"
 #include "server/proxied_jobs.h"
+#include "server/thrown.h"
 #include "session/application.h"
 #include "session/job_table.h"
 #include "session/options.h"
@@ -63,7 +64,7 @@ class JobHost final : private session::JobWorld {
   void end_stop(Duration timeout);
 
   // Thread: kShard.
-  void progress(net::Shard& shard, std::string_view id, std::string json);
+  void progress(std::string_view id, std::string json);
   void complain(std::string_view method, std::string_view of_what);
   [[nodiscard]] session::JobCounts counts() const;
 
@@ -78,7 +79,7 @@ class JobHost final : private session::JobWorld {
   [[nodiscard]] std::string list(const session::Caller& caller) const;
   void published(const std::string& id, const Result<Position>& where);
   void begin(const std::shared_ptr<JobRun>& run, std::shared_ptr<const JobMethod> method);
-  void finished(const std::string& id, std::expected<Answer<std::string>, std::string> ended);
+  void finished(const std::string& id, Ended<std::string> ended);
 
   const JobConfig& config_;
   const hub::ChannelSettings settings_;

@@ -62,13 +62,13 @@ void JobRun::progress(std::string json) {
   if (on_its_way) {
     return;
   }
-  outlet_->post(JobHost::kShard, [self = shared_from_this()](net::Shard& shard) {
+  outlet_->post(JobHost::kShard, [self = shared_from_this()](net::Shard& /*shard*/) {
     std::optional<std::string> told;
     {
       const std::lock_guard inner(self->mutex_);
       told = std::exchange(self->latest_, std::nullopt);
     }
-    self->host_.progress(shard, self->facts.id, std::move(*told));
+    self->host_.progress(self->facts.id, std::move(*told));
   });
 }
 

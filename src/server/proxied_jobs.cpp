@@ -2,11 +2,11 @@
 #include "server/proxied_jobs.h"
 
 #include "server/json_view.h"
+#include "server/proxy_body.h"
 #include "session/protocol.h"
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <utility>
 
 namespace trunkline::server {
@@ -15,31 +15,16 @@ namespace {
 
 constexpr unsigned kStatusOk = 200;
 
-session::Refusal refusal(const session::ErrorReply& error) {
-  return {error.code, std::string(error.message), error.temporary, false};
-}
-
-// {"error":{"code":…,"message":…}} as a last line ends the job with that error.
+// {"error":{"code":…,"message":…}} as a last line ends the job with that error, as it would end a
+// call.
 std::optional<session::Refusal> told_error(const std::string& line) {
   const Result<JsonMembers> members = json_members(line);
-  const std::string* error =
-      members.has_value() && members->size() == 1 ? find_member(*members, "error") : nullptr;
-  const Result<JsonMembers> parts =
-      error == nullptr ? fail(ErrorCode::kMalformed, "no error") : json_members(*error);
-  const std::string* code = parts.has_value() ? find_member(*parts, "code") : nullptr;
-  if (code == nullptr) {
+  if (!members.has_value() || members->size() != 1 || members->front().first != "error") {
     return std::nullopt;
   }
-  session::Refusal told;
-  if (std::from_chars(code->data(), code->data() + code->size(), told.code).ec != std::errc{}) {
-    return std::nullopt;
-  }
-  const std::string* message = find_member(*parts, "message");
-  if (message != nullptr && message->size() >= 2 && message->front() == '"' &&
-      !message->contains('\\')) {
-    told.message = message->substr(1, message->size() - 2);
-  }
-  return told;
+  const auto answer = decode_rpc(line);
+  const bool is_error = answer.has_value() && !answer->decision.has_value();  // null is none
+  return is_error ? std::optional(answer->decision.error()) : std::nullopt;
 }
 
 }  // namespace
@@ -64,7 +49,7 @@ void ProxiedJobs::run(const std::string& id, ProxyPlace place,
         on_end(id, place, std::move(reply));
       });
   if (!run.call.has_value()) {
-    finish_later(id, std::unexpected(refusal(session::kErrorInternal)));
+    finish_later(id, std::unexpected(to_refusal(session::kErrorInternal)));
   }
 }
 
@@ -72,7 +57,7 @@ void ProxiedJobs::stop(const std::string& id) {
   const auto found = runs_.find(id);
   if (found != runs_.end()) {
     found->second.call.reset();
-    finish_later(id, std::unexpected(refusal(session::kErrorInternal)));
+    finish_later(id, std::unexpected(to_refusal(session::kErrorInternal)));
   }
 }
 
@@ -116,8 +101,8 @@ void ProxiedJobs::on_end(const std::string& id, ProxyPlace place,
     finish(id, std::string(*run.line));
     return;
   }
-  finish(id,
-         std::unexpected(transformed != nullptr ? *transformed : refusal(session::kErrorInternal)));
+  finish(id, std::unexpected(transformed != nullptr ? *transformed
+                                                    : to_refusal(session::kErrorInternal)));
 }
 
 void ProxiedJobs::finish_later(const std::string& id,

@@ -22,10 +22,6 @@ constexpr auto kRefreshAgain = std::chrono::minutes(1);
 // Names of members that are told once; a backend can not fill the memory with them.
 constexpr std::size_t kNotedMax = 64;
 
-session::Refusal to_refusal(const session::ErrorReply& error) {
-  return {error.code, std::string(error.message), error.temporary, false};
-}
-
 std::unexpected<session::Refusal> try_again() {
   return std::unexpected(to_refusal(session::kErrorInternal));
 }

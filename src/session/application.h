@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/time.h"
+#include "session/protocol.h"
 #include "session/server_channel.h"
 
 #include <cstdint>
@@ -29,6 +30,11 @@ struct Refusal {
   bool temporary = false;    // of an error: the client may try again
   bool disconnects = false;  // the code is a disconnect's (3000–4999), the message its reason
 };
+
+// One of the protocol's errors.
+[[nodiscard]] inline Refusal to_refusal(const ErrorReply& error) {
+  return {error.code, std::string(error.message), error.temporary, false};
+}
 
 template <class T>
 using Decide = std::move_only_function<void(std::expected<T, Refusal>)>;

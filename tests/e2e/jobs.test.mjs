@@ -101,9 +101,9 @@ describe('jobs of a backend', { concurrency: false }, () => {
   it('end with the error that the last line says', async () => {
     const client = await join();
     const job = await start(client);
-    tell(job.request, { error: { code: 1234, message: 'no such account' } });
+    tell(job.request, { error: { code: 1234, message: 'no "such" account' } });
     job.request.response.end();
-    await told(client, job, { error: { code: 1234, message: 'no such account' } });
+    await told(client, job, { error: { code: 1234, message: 'no "such" account' } });
   });
 
   it('end with an error when the backend breaks off', async () => {
