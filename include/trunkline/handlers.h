@@ -9,8 +9,8 @@
 //
 // A handler begins on the thread of the client's shard and must not block there: long or blocking
 // work goes through Server::offload, or is awaited in any other way. It may end on any thread. A
-// client that has gone meanwhile is not told the answer. A handler that throws is answered with
-// error 100 and a line in the log.
+// client that has gone meanwhile is not told the answer. A handler that throws, also before it has
+// become a coroutine, is answered with error 100 and a line in the log.
 #pragma once
 
 #include <trunkline/task.h>

@@ -60,12 +60,27 @@ const Handler* find_by_prefix(const std::vector<std::pair<std::string, Handler>>
   return best == nullptr ? nullptr : &best->second;
 }
 
+template <class HandlerTask>
+struct ReplyOf;
+
+template <class Reply>
+struct ReplyOf<Task<Answer<Reply>>> {
+  using type = Reply;
+};
+
+template <class HandlerTask>
+using TaskReply = typename ReplyOf<HandlerTask>::type;
+
+void log_thrown(const Handlers& handlers, std::string_view what, std::string_view text) {
+  handlers.log(fmt::format("the handler of {} threw: {}", what, text));
+}
+
 // What a handler's end comes to. `convert` gives nothing for what is not JSON.
 template <class Reply, class Grant, class Convert>
 std::expected<Grant, session::Refusal> settle(const Handlers& handlers, std::string_view what,
                                               Ended<Reply> ended, Convert& convert) {
   if (!ended.has_value()) {
-    handlers.log(fmt::format("the handler of {} threw: {}", what, ended.error()));
+    log_thrown(handlers, what, ended.error());
     return std::unexpected(to_refusal(session::kErrorInternal));
   }
   Answer<Reply>& answer = *ended;
@@ -83,25 +98,35 @@ std::expected<Grant, session::Refusal> settle(const Handlers& handlers, std::str
 
 }  // namespace
 
-template <class Reply, class Grant, class Convert>
-void ShardHandlers::run(std::string_view what, Task<Answer<Reply>> task,
-                        session::Decide<Grant> decide, Convert convert) {
+template <class Grant, class Begin, class Convert>
+void ShardHandlers::run(std::string_view what, Begin begin, session::Decide<Grant> decide,
+                        Convert convert) {
+  using Reply = TaskReply<std::invoke_result_t<Begin&>>;
   const Beginning inside(this);
-  run_task(std::move(task), [this, &handlers = handlers_, outlet = outlet_, shard = shard_,
-                             what = std::string(what), decide = std::move(decide),
-                             convert](std::optional<Answer<Reply>> answer,
-                                      const std::exception_ptr& thrown) mutable {
-    Ended<Reply> ended = ended_with(std::move(answer), thrown);
-    if (beginning == this) {
-      decide(settle<Reply, Grant>(handlers, what, std::move(ended), convert));
-      return;
-    }
-    // The server may have ended; then nothing of it is touched.
-    outlet->post(shard, [&handlers, what = std::move(what), decide = std::move(decide),
-                         ended = std::move(ended), convert](net::Shard& /*shard*/) mutable {
-      decide(settle<Reply, Grant>(handlers, what, std::move(ended), convert));
-    });
-  });
+  run_handler(
+      begin, [this, &handlers = handlers_, outlet = outlet_, shard = shard_,
+              what = std::string(what), decide = std::move(decide), convert](
+                 std::optional<Answer<Reply>> answer, const std::exception_ptr& thrown) mutable {
+        Ended<Reply> ended = ended_with(std::move(answer), thrown);
+        if (beginning == this) {
+          decide(settle<Reply, Grant>(handlers, what, std::move(ended), convert));
+          return;
+        }
+        // The server may have ended; then nothing of it is touched.
+        outlet->post(shard, [&handlers, what = std::move(what), decide = std::move(decide),
+                             ended = std::move(ended), convert](net::Shard& /*shard*/) mutable {
+          decide(settle<Reply, Grant>(handlers, what, std::move(ended), convert));
+        });
+      });
+}
+
+template <class Function>
+void ShardHandlers::guarded(std::string_view what, Function function) const {
+  try {
+    function();
+  } catch (...) {
+    log_thrown(handlers_, what, text_of(std::current_exception()));
+  }
 }
 
 bool ShardHandlers::is_job(std::string_view channel) const {
@@ -149,13 +174,17 @@ bool ShardHandlers::takes_messages() const {
 
 void ShardHandlers::connect(session::ConnectQuestion question,
                             session::Decide<session::ConnectGrant> decide) {
-  run("connect",
-      handlers_.connect({.caller = to_public(std::move(question.caller)),
-                         .has_token = question.has_token,
-                         .name = std::move(question.name),
-                         .version = std::move(question.version),
-                         .data = std::move(question.data)}),
-      std::move(decide), [](ConnectReply& reply) -> std::optional<session::ConnectGrant> {
+  run(
+      "connect",
+      [&] {
+        return handlers_.connect({.caller = to_public(std::move(question.caller)),
+                                  .has_token = question.has_token,
+                                  .name = std::move(question.name),
+                                  .version = std::move(question.version),
+                                  .data = std::move(question.data)});
+      },
+      std::move(decide),
+      [](ConnectReply& reply) -> std::optional<session::ConnectGrant> {
         auto info = frame_text(reply.info);
         auto data = frame_text(reply.data);
         if (!info.has_value() || !data.has_value()) {
@@ -177,11 +206,15 @@ void ShardHandlers::subscribe(session::SubscribeQuestion question,
     return;
   }
   const SubscribeHandler& handler = *find_by_prefix(handlers_.subscribe, question.channel);
-  run("subscribe",
-      handler({.caller = to_public(std::move(question.caller)),
-               .channel = std::move(question.channel),
-               .data = std::move(question.data)}),
-      std::move(decide), [](SubscribeReply& reply) -> std::optional<session::SubscribeGrant> {
+  run(
+      "subscribe",
+      [&] {
+        return handler({.caller = to_public(std::move(question.caller)),
+                        .channel = std::move(question.channel),
+                        .data = std::move(question.data)});
+      },
+      std::move(decide),
+      [](SubscribeReply& reply) -> std::optional<session::SubscribeGrant> {
         auto info = frame_text(reply.info);
         auto data = frame_text(reply.data);
         if (!info.has_value() || !data.has_value()) {
@@ -199,11 +232,15 @@ void ShardHandlers::publish(session::PublishQuestion question,
     return;
   }
   const PublishHandler& handler = *find_by_prefix(handlers_.publish, question.channel);
-  run("publish",
-      handler({.caller = to_public(std::move(question.caller)),
-               .channel = std::move(question.channel),
-               .data = std::move(question.data)}),
-      std::move(decide), [](PublishReply& reply) -> std::optional<session::PublishGrant> {
+  run(
+      "publish",
+      [&] {
+        return handler({.caller = to_public(std::move(question.caller)),
+                        .channel = std::move(question.channel),
+                        .data = std::move(question.data)});
+      },
+      std::move(decide),
+      [](PublishReply& reply) -> std::optional<session::PublishGrant> {
         auto data = frame_text(reply.data);
         return data.has_value() ? std::optional(session::PublishGrant{std::move(*data)})
                                 : std::nullopt;
@@ -211,7 +248,8 @@ void ShardHandlers::publish(session::PublishQuestion question,
 }
 
 void ShardHandlers::refresh(session::Caller caller, session::Decide<session::RefreshGrant> decide) {
-  run("refresh", handlers_.refresh(to_public(std::move(caller))), std::move(decide),
+  run(
+      "refresh", [&] { return handlers_.refresh(to_public(std::move(caller))); }, std::move(decide),
       [](RefreshReply& reply) -> std::optional<session::RefreshGrant> {
         auto info = frame_text(reply.info);
         return info.has_value() ? std::optional(session::RefreshGrant{to_wall(reply.expire_at),
@@ -234,11 +272,15 @@ void ShardHandlers::rpc(session::RpcQuestion question, session::Decide<session::
     return;
   }
   const std::string what = fmt::format("rpc '{}'", question.method);
-  run(what,
-      found->second({.caller = to_public(std::move(question.caller)),
-                     .method = std::move(question.method),
-                     .data = std::move(question.data)}),
-      std::move(decide), [](std::string& result) -> std::optional<session::RpcGrant> {
+  run(
+      what,
+      [&] {
+        return found->second({.caller = to_public(std::move(question.caller)),
+                              .method = std::move(question.method),
+                              .data = std::move(question.data)});
+      },
+      std::move(decide),
+      [](std::string& result) -> std::optional<session::RpcGrant> {
         auto data = frame_text(result);
         return data.has_value() ? std::optional(session::RpcGrant{std::move(*data), {}})
                                 : std::nullopt;
@@ -246,7 +288,7 @@ void ShardHandlers::rpc(session::RpcQuestion question, session::Decide<session::
 }
 
 void ShardHandlers::message(session::Caller caller, std::string data) {
-  handlers_.message(to_public(std::move(caller)), data);
+  guarded("message", [&] { handlers_.message(to_public(std::move(caller)), data); });
 }
 
 void ShardHandlers::subscribed(const std::string& client, std::string_view channel) {
@@ -260,7 +302,7 @@ void ShardHandlers::disconnected(session::Caller caller) {
     jobs_->gone(caller.client);
   }
   if (handlers_.disconnect) {
-    handlers_.disconnect(to_public(std::move(caller)));
+    guarded("disconnect", [&] { handlers_.disconnect(to_public(std::move(caller))); });
   }
 }
 

@@ -79,9 +79,12 @@ class ShardHandlers final : public session::Application {
 
  private:
   [[nodiscard]] bool is_job(std::string_view channel) const;
-  template <class Reply, class Grant, class Convert>
-  void run(std::string_view what, Task<Answer<Reply>> task, session::Decide<Grant> decide,
-           Convert convert);
+  // Runs the task that `begin` gives.
+  template <class Grant, class Begin, class Convert>
+  void run(std::string_view what, Begin begin, session::Decide<Grant> decide, Convert convert);
+  // What a handler that answers nothing throws goes to the log.
+  template <class Function>
+  void guarded(std::string_view what, Function function) const;
 
   const Handlers& handlers_;
   const std::shared_ptr<Outlet> outlet_;

@@ -251,7 +251,7 @@ void JobHost::begin(const std::shared_ptr<JobRun>& run, std::shared_ptr<const Jo
       return;
     }
     if (method->coroutine) {
-      run_task(method->coroutine(Job(run)), std::move(tell));
+      run_handler([&] { return method->coroutine(Job(run)); }, std::move(tell));
       return;
     }
     std::optional<Answer<std::string>> answer;

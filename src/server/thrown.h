@@ -2,11 +2,13 @@
 #pragma once
 
 #include <trunkline/handlers.h>
+#include <trunkline/task.h>
 
 #include <exception>
 #include <expected>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace trunkline::server {
@@ -32,6 +34,20 @@ template <class Reply>
 [[nodiscard]] Ended<Reply> ended_with(std::optional<Answer<Reply>> answer,
                                       const std::exception_ptr& thrown) {
   return thrown ? Ended<Reply>(std::unexpect, text_of(thrown)) : Ended<Reply>(std::move(*answer));
+}
+
+// run_task() of what `begin()` gives. A handler that is no coroutine itself may throw before there
+// is a task: `done` is told of that in the same way.
+template <class Begin, class Done>
+void run_handler(Begin&& begin, Done done) {
+  std::optional<std::invoke_result_t<Begin&>> task;
+  try {
+    task.emplace(begin());
+  } catch (...) {
+    done({}, std::current_exception());
+    return;
+  }
+  run_task(std::move(*task), std::move(done));
 }
 
 }  // namespace trunkline::server

@@ -139,6 +139,10 @@ TEST_F(HandlersTest, ASlowCallDelaysNoOther) {
   server->stop();
 }
 
+Task<Answer<std::string>> answer_of(std::string data) {
+  co_return data;
+}
+
 TEST_F(HandlersTest, WhatGoesWrongHarmsItsOwnCallOnly) {
   server->on_rpc("throws", [](RpcRequest) -> Task<Answer<std::string>> {
     throw std::runtime_error("on purpose");
@@ -148,6 +152,13 @@ TEST_F(HandlersTest, WhatGoesWrongHarmsItsOwnCallOnly) {
     (void)co_await server->offload([] { throw std::runtime_error("at work"); });
     co_return "";
   });
+  server->on_rpc("throws early", [](const RpcRequest& request) -> Task<Answer<std::string>> {
+    if (request.data == "null") {
+      throw std::runtime_error("before the task");
+    }
+    return answer_of(request.data);
+  });
+  server->on_message([](const Caller&, std::string_view) { throw std::runtime_error("unheard"); });
   server->on_rpc("not json", [](RpcRequest) -> Task<Answer<std::string>> { co_return "{\"a\":"; });
   server->on_rpc("refuses", [](RpcRequest) -> Task<Answer<std::string>> {
     co_return refuse(1234, "not now");
@@ -156,6 +167,9 @@ TEST_F(HandlersTest, WhatGoesWrongHarmsItsOwnCallOnly) {
   const auto caller = client();
   EXPECT_EQ(call(*caller, "throws").substr(0, 4), "100 ");
   EXPECT_EQ(call(*caller, "throws later").substr(0, 4), "100 ");
+  EXPECT_EQ(call(*caller, "throws early").substr(0, 4), "100 ");
+  EXPECT_EQ(call(*caller, "throws early", "7"), "7");
+  caller->send("1", [](const ClientResult<void>&) {});
   EXPECT_EQ(call(*caller, "not json").substr(0, 4), "100 ");
   const std::string refused = call(*caller, "refuses");
   EXPECT_TRUE(refused.starts_with("1234 ") && refused.contains("not now")) << refused;
@@ -163,6 +177,8 @@ TEST_F(HandlersTest, WhatGoesWrongHarmsItsOwnCallOnly) {
   const std::string lines = log();
   EXPECT_TRUE(lines.contains("rpc 'throws' threw: on purpose")) << lines;
   EXPECT_TRUE(lines.contains("rpc 'throws later' threw: at work")) << lines;
+  EXPECT_TRUE(lines.contains("rpc 'throws early' threw: before the task")) << lines;
+  EXPECT_TRUE(lines.contains("message threw: unheard")) << lines;
   EXPECT_TRUE(lines.contains("rpc 'not json' gave something that is not JSON")) << lines;
   loop.stop();
   server->stop();

@@ -225,6 +225,9 @@ TEST_F(JobsTest, HarmOnlyThemselves) {
     co_await job.worker();
     throw std::runtime_error("at last");
   });
+  server->on_job("throws early", [](const Job&) -> Task<Answer<std::string>> {
+    throw std::runtime_error("before the task");
+  });
   server->on_job("refuses", [](Job) -> Answer<std::string> { return refuse(1234, "no"); });
   server->on_job("no json", [](Job job) -> Answer<std::string> {
     job.progress("{");
@@ -245,16 +248,19 @@ TEST_F(JobsTest, HarmOnlyThemselves) {
   EXPECT_EQ(notes.wait(2).back(), internal);
   begin(*caller, "throws later");
   EXPECT_EQ(notes.wait(3).back(), internal);
+  begin(*caller, "throws early");
+  EXPECT_EQ(notes.wait(4).back(), internal);
   begin(*caller, "refuses");
-  EXPECT_EQ(notes.wait(4).back(), R"({"error":{"code":1234,"message":"no"}})");
+  EXPECT_EQ(notes.wait(5).back(), R"({"error":{"code":1234,"message":"no"}})");
   begin(*caller, "no json");
-  EXPECT_EQ(notes.wait(5).back(), internal);
+  EXPECT_EQ(notes.wait(6).back(), internal);
   begin(*caller, "floods");
   const Lines flooded = notes.wait_for(R"({"result":true})");
   EXPECT_EQ(flooded[flooded.size() - 2], R"({"progress":199999})");
   EXPECT_LT(flooded.size(), 2'000U);
   log.wait_for("the handler of job 'throws' threw: on purpose");
   log.wait_for("the handler of job 'throws later' threw: at last");
+  log.wait_for("the handler of job 'throws early' threw: before the task");
   log.wait_for("the handler of job 'no json' gave a result that is not JSON");
   log.wait_for("the handler of job 'no json' told progress that is not JSON");
 }
