@@ -15,7 +15,7 @@ namespace trunkline::net {
 
 struct MemoryUse {
   std::size_t evictable = 0;  // publications in logs
-  std::size_t fixed = 0;      // outboxes, connections, subscriptions, positions
+  std::size_t fixed = 0;      // outboxes, connections, zlib, subscriptions, positions
 
   [[nodiscard]] std::size_t total() const { return evictable + fixed; }
 };

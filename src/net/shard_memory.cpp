@@ -27,7 +27,8 @@ void Shard::account(Connection& connection) {
 MemoryUse Shard::memory_use() const {
   const replay::EngineStats engine = engine_.stats();
   return {.evictable = static_cast<std::size_t>(engine.memory_bytes - engine.fixed_bytes),
-          .fixed = outbox_bytes_ + static_cast<std::size_t>(hub_.waiting_bytes()) +
+          .fixed = outbox_bytes_ + scratch_.state_bytes() +
+                   static_cast<std::size_t>(hub_.waiting_bytes()) +
                    connections_.size() * kConnectionBytes +
                    static_cast<std::size_t>(hub_.subscriptions()) * kSubscriptionBytes +
                    static_cast<std::size_t>(engine.fixed_bytes)};

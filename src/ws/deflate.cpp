@@ -7,6 +7,9 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
 #include <utility>
 
 namespace trunkline::ws {
@@ -30,6 +33,36 @@ const Bytef* bytes_of(std::string_view text) {
   return reinterpret_cast<const Bytef*>(text.data());
 }
 
+// In front of what zlib is given: its size, which zlib does not tell when it frees.
+constexpr std::size_t kSizeBytes = alignof(std::max_align_t);
+
+voidpf allocate(voidpf account, uInt items, uInt bytes_each) {
+  const std::size_t bytes = kSizeBytes + static_cast<std::size_t>(items) * bytes_each;
+  void* block = std::malloc(bytes);
+  if (block == nullptr) {
+    return Z_NULL;
+  }
+  std::memcpy(block, &bytes, sizeof(bytes));
+  *static_cast<ZlibBytes*>(account) += bytes;
+  return static_cast<std::byte*>(block) + kSizeBytes;
+}
+
+void release(voidpf account, voidpf address) {
+  std::byte* block = static_cast<std::byte*>(address) - kSizeBytes;
+  std::size_t bytes = 0;
+  std::memcpy(&bytes, block, sizeof(bytes));
+  *static_cast<ZlibBytes*>(account) -= bytes;
+  std::free(block);
+}
+
+void count_in(z_stream& stream, ZlibBytes* account) {
+  if (account != nullptr) {
+    stream.zalloc = allocate;
+    stream.zfree = release;
+    stream.opaque = account;
+  }
+}
+
 }  // namespace
 
 // zlib's, which stay out of the header.
@@ -37,8 +70,10 @@ struct Deflater::Stream : z_stream {};
 
 struct Inflater::Stream : z_stream {};
 
-Deflater::Deflater(const CompressionSettings& settings, std::uint8_t window_bits)
+Deflater::Deflater(const CompressionSettings& settings, std::uint8_t window_bits,
+                   ZlibBytes* account)
     : stream_(std::make_unique<Stream>()) {
+  count_in(*stream_, account);
   const int bits =
       std::clamp(std::min(settings.window_bits, window_bits), kWindowBitsMin, kWindowBitsMax);
   // zlib takes 8 for 9 or refuses it. Runs have a distance of 1, whatever the window.
@@ -89,7 +124,9 @@ void Deflater::reset() {
   deflateReset(stream_.get());
 }
 
-Inflater::Inflater(std::uint8_t window_bits) : stream_(std::make_unique<Stream>()) {
+Inflater::Inflater(std::uint8_t window_bits, ZlibBytes* account)
+    : stream_(std::make_unique<Stream>()) {
+  count_in(*stream_, account);
   const int status =
       inflateInit2(stream_.get(), -int{std::clamp(window_bits, kWindowBitsMin, kWindowBitsMax)});
   TRUNKLINE_ASSERT(status == Z_OK);  // else there is no memory
@@ -197,14 +234,15 @@ Deflater& DeflateScratch::deflater(std::uint8_t window_bits) {
   if (deflater) {
     deflater->reset();
   } else {
-    deflater = std::make_unique<Deflater>(settings_, bits);
+    deflater = std::make_unique<Deflater>(settings_, bits, &state_bytes_);
   }
   return *deflater;
 }
 
 std::unique_ptr<Inflater> DeflateScratch::borrow_inflater() {
   // The largest window takes what smaller ones do, and it is not kept a connection.
-  return inflater_ ? std::move(inflater_) : std::make_unique<Inflater>(kWindowBitsMax);
+  return inflater_ ? std::move(inflater_)
+                   : std::make_unique<Inflater>(kWindowBitsMax, &state_bytes_);
 }
 
 void DeflateScratch::give_back(std::unique_ptr<Inflater> inflater) {
@@ -247,7 +285,8 @@ bool DeflateSender::compress(std::string_view message, std::string& payload) {
   }
   if (context_takeover_) {
     if (!deflater_) {
-      deflater_ = std::make_unique<Deflater>(scratch_.settings(), window_bits_);
+      deflater_ =
+          std::make_unique<Deflater>(scratch_.settings(), window_bits_, &scratch_.state_bytes());
     }
     deflater_->compress(message, payload);
     return true;

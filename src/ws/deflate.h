@@ -38,12 +38,17 @@ struct CompressionSettings {
   std::size_t threshold_bytes = 128;
 };
 
+// Bytes that states of zlib hold. Shared by those of a shard, which must not outlive it.
+using ZlibBytes = std::size_t;
+
 // Compresses messages. Neither copies nor moves: zlib keeps a pointer to it.
 class Deflater {
  public:
   // `window_bits` narrows the settings' further. With 8 no string but runs of one byte is matched:
   // zlib has no window of 256 bytes for raw deflate, and may not use a larger one.
-  Deflater(const CompressionSettings& settings, std::uint8_t window_bits);
+  // What it holds is added to `account`, when there is one.
+  Deflater(const CompressionSettings& settings, std::uint8_t window_bits,
+           ZlibBytes* account = nullptr);
   Deflater(const Deflater&) = delete;
   Deflater& operator=(const Deflater&) = delete;
   ~Deflater();
@@ -68,8 +73,9 @@ class Deflater {
 // allowed.
 class Inflater {
  public:
-  // `window_bits`: of the peer's agreed window; 15 takes whatever is valid.
-  explicit Inflater(std::uint8_t window_bits);
+  // `window_bits`: of the peer's agreed window; 15 takes whatever is valid. What it holds is added
+  // to `account`, when there is one.
+  explicit Inflater(std::uint8_t window_bits, ZlibBytes* account = nullptr);
   Inflater(const Inflater&) = delete;
   Inflater& operator=(const Inflater&) = delete;
   ~Inflater();
@@ -112,6 +118,11 @@ class DeflateScratch {
 
   [[nodiscard]] const CompressionSettings& settings() const { return settings_; }
 
+  // What all states that were given it hold now.
+  [[nodiscard]] ZlibBytes& state_bytes() { return state_bytes_; }
+
+  [[nodiscard]] ZlibBytes state_bytes() const { return state_bytes_; }
+
   // A state without context, for one message; valid until the next call.
   [[nodiscard]] Deflater& deflater(std::uint8_t window_bits);
 
@@ -131,6 +142,7 @@ class DeflateScratch {
 
  private:
   CompressionSettings settings_;
+  ZlibBytes state_bytes_ = 0;  // before the states, which take off what they held
   std::array<std::unique_ptr<Deflater>, kWindowBitsMax - kWindowBitsMin + 1> deflaters_;
   std::unique_ptr<Inflater> inflater_;
   std::vector<char> buffer_;

@@ -365,7 +365,8 @@ std::unique_ptr<Inflater> FrameReader::take_inflater() {
   if (!context_takeover_) {
     return scratch_->borrow_inflater();
   }
-  return inflater_ ? std::move(inflater_) : std::make_unique<Inflater>(window_bits_);
+  return inflater_ ? std::move(inflater_)
+                   : std::make_unique<Inflater>(window_bits_, &scratch_->state_bytes());
 }
 
 void FrameReader::put_back(std::unique_ptr<Inflater> inflater) {

@@ -299,6 +299,34 @@ class Conversation {
   std::string bytes_to_server_;
 };
 
+TEST(DeflateScratch, CountsWhatTheStatesOfConnectionsHold) {
+  Random random(7);
+  const std::string message = random_text(random, 5000);
+  DeflateScratch scratch{{}};
+  EXPECT_EQ(scratch.state_bytes(), 0U);
+  static_cast<void>(
+      DeflateSender(Role::kServer, kNoContext, scratch).frame(Opcode::kText, message));
+  const ZlibBytes shared = scratch.state_bytes();
+  EXPECT_GT(shared, 200'000U);
+  {
+    DeflateSender sender(Role::kServer, {}, scratch);
+    static_cast<void>(sender.frame(Opcode::kText, message));
+    EXPECT_EQ(scratch.state_bytes(), 2 * shared);
+  }
+  EXPECT_EQ(scratch.state_bytes(), shared);
+}
+
+TEST(DeflateScratch, CountsWhatReadersHoldBetweenMessages) {
+  Random random(7);
+  DeflateReader reader(Role::kServer);
+  const std::string frame =
+      DeflateSender(Role::kClient, {}, reader.scratch)
+          .masked_frame(Opcode::kText, random_text(random, 5000), {1, 2, 3, 4});
+  EXPECT_EQ(reader.scratch.state_bytes(), 0U);
+  ASSERT_TRUE(reader.read(frame));
+  EXPECT_GT(reader.scratch.state_bytes(), 32'768U);  // the window
+}
+
 // TRUNKLINE_DEFLATE_SEED repeats one.
 TEST(Deflate, BothRolesUnderstandEachOther) {
   const char* given = std::getenv("TRUNKLINE_DEFLATE_SEED");
