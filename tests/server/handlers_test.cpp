@@ -5,6 +5,8 @@
 #include <trunkline/client.h>
 #include <trunkline/server.h>
 
+#include "server/client_call.h"
+
 #include <gtest/gtest.h>
 
 #include <condition_variable>
@@ -61,17 +63,6 @@ class HandlersTest : public ::testing::Test {
     auto made = std::make_unique<Client>(loop, options, std::move(handlers));
     made->connect();
     return made;
-  }
-
-  // The result's data, or the error's code and text.
-  static std::string call(Client& client, std::string method, std::string data = "null") {
-    std::promise<std::string> told;
-    client.rpc(std::move(method), std::move(data), [&told](const ClientResult<RpcResult>& result) {
-      told.set_value(result.has_value() ? std::string(result->data)
-                                        : std::to_string(result.error().protocol_code) + " " +
-                                              result.error().context);
-    });
-    return told.get_future().get();
   }
 
   [[nodiscard]] std::string log() {

@@ -4,6 +4,7 @@
 #include <trunkline/client.h>
 #include <trunkline/server.h>
 
+#include "server/client_call.h"
 #include "server/notes.h"
 
 #include <fmt/format.h>
@@ -89,15 +90,14 @@ class JobsTest : public ::testing::Test {
     return made;
   }
 
-  // The result's data, or the error's code and text.
-  static std::string call(Client& client, std::string method, std::string data = "null") {
-    std::promise<std::string> told;
-    client.rpc(std::move(method), std::move(data), [&told](const ClientResult<RpcResult>& result) {
-      told.set_value(result.has_value() ? std::string(result->data)
-                                        : std::to_string(result.error().protocol_code) + " " +
-                                              result.error().context);
-    });
-    return told.get_future().get();
+  // Starts a job that never ends by itself and stops the server, which leaves it behind.
+  void stop_while_runs(const std::string& method) {
+    Notes notes;
+    const auto caller = client(notes, "u");
+    begin(*caller, method);
+    begun.wait_for(method);
+    server->stop(50ms);
+    log.wait_for("the handler of job '" + method + "' has not ended: it is left to itself");
   }
 
   // Starts a job and gives its id.
@@ -379,12 +379,7 @@ TEST_F(JobsTest, ThatNeverEndDoNotHoldUpTheStop) {
     return "2";
   });
   run();
-  Notes notes;
-  const auto caller = client(notes, "u");
-  begin(*caller, "stuck");
-  begun.wait_for("stuck");
-  server->stop(50ms);
-  log.wait_for("the handler of job 'stuck' has not ended: it is left to itself");
+  stop_while_runs("stuck");
   server.reset();
   stuck.open();
   begun.wait_for("over");
@@ -402,12 +397,7 @@ TEST_F(JobsTest, ThatGoRoundInCirclesDoNotHoldUpTheStopEither) {
     co_return "";
   });
   run();
-  Notes notes;
-  const auto caller = client(notes, "u");
-  begin(*caller, "circles");
-  begun.wait_for("circles");
-  server->stop(50ms);
-  log.wait_for("the handler of job 'circles' has not ended: it is left to itself");
+  stop_while_runs("circles");
   enough = true;
   begun.wait_for("over");
 }
