@@ -13,7 +13,7 @@
 namespace trunkline::grid {
 
 Mux::Mux(const MuxOptions& options, const Agreement& agreement, Side side, MemoryPool& pool,
-         TimerWheel& wheel, MuxEvents& events, TimePoint now)
+         TimerWheel& wheel, MuxEvents& events, MuxOwner& owner, TimePoint now)
     : options_(options),
       peer_(agreement.peer_limits),
       side_(side),
@@ -21,9 +21,11 @@ Mux::Mux(const MuxOptions& options, const Agreement& agreement, Side side, Memor
       pool_(pool),
       wheel_(wheel),
       events_(events),
+      owner_(owner),
       send_limit_(agreement.peer_limits.connection_window),
       receive_limit_(options.limits.connection_window),
-      last_received_(now) {
+      last_received_(now),
+      now_(now) {
   wheel_.arm(ping_timer_, now + options_.ping_interval);
 }
 
@@ -36,24 +38,26 @@ Mux::~Mux() {
 void Mux::on_ping_timer(TimePoint now) {
   if (now - last_received_ >= 2 * options_.ping_interval && !TRUNKLINE_MUTANT("silence-ignored")) {
     TRUNKLINE_SOMETIMES("a peer is silent");
-    events_.on_dead(*this, {ErrorCode::kTimeout,
-                            fmt::format("the peer has said nothing for {} ms",
-                                        (now - last_received_) / std::chrono::milliseconds(1))});
+    owner_.on_dead(*this, {ErrorCode::kTimeout,
+                           fmt::format("the peer has said nothing for {} ms",
+                                       (now - last_received_) / std::chrono::milliseconds(1))});
     return;
   }
   wheel_.arm(ping_timer_, now + options_.ping_interval);
-  probe(now);
+  probe();
   fail_stalled(now);
+  owner_.on_output(*this);
 }
 
-void Mux::probe(TimePoint /*now*/) {
+std::uint64_t Mux::probe() {
   owes_ping_ = true;
+  return ping_token_ + 1;
 }
 
 void Mux::on_write_timer(TimePoint /*now*/) {
-  events_.on_dead(*this, {ErrorCode::kTimeout,
-                          fmt::format("the peer has taken no byte for {} ms",
-                                      options_.write_deadline / std::chrono::milliseconds(1))});
+  owner_.on_dead(*this, {ErrorCode::kTimeout,
+                         fmt::format("the peer has taken no byte for {} ms",
+                                     options_.write_deadline / std::chrono::milliseconds(1))});
 }
 
 void Mux::socket_blocked(TimePoint now) {
@@ -103,7 +107,7 @@ void Mux::lose(std::string_view why, TimePoint /*now*/) {
       }
       continue;
     }
-    const bool is_new = call.is_own && !call.is_on_wire;
+    const bool is_new = call.is_own && (!call.is_on_wire || TRUNKLINE_MUTANT("always-not-run"));
     Failure failure{
         .code = FailureCode::kDisconnected, .not_run = is_new, .text = std::string(why)};
     if (call.is_own) {

@@ -87,8 +87,20 @@ class MuxEvents {
   virtual void on_stop(Mux& mux, CallRef call, std::uint64_t token, const Failure& why) = 0;
   // A stream that was full takes messages again.
   virtual void on_room(Mux& mux, CallRef call, std::uint64_t token) = 0;
-  // The connection is dead, or the peer broke a rule: close it and call lose().
+};
+
+// Who keeps the connection.
+class MuxOwner {
+ public:
+  MuxOwner() = default;
+  MuxOwner(const MuxOwner&) = delete;
+  MuxOwner& operator=(const MuxOwner&) = delete;
+  virtual ~MuxOwner() = default;
+
+  // The connection is dead: close it and call lose().
   virtual void on_dead(Mux& mux, const Error& why) = 0;
+  // A timer has given it something to say.
+  virtual void on_output(Mux& mux) = 0;
 };
 
 enum class SendVerdict : std::uint8_t {
@@ -120,7 +132,7 @@ class Mux {
  public:
   // Everything referred to must outlive it. `now`: that of the handshake's end.
   Mux(const MuxOptions& options, const Agreement& agreement, Side side, MemoryPool& pool,
-      TimerWheel& wheel, MuxEvents& events, TimePoint now);
+      TimerWheel& wheel, MuxEvents& events, MuxOwner& owner, TimePoint now);
   Mux(const Mux&) = delete;
   Mux& operator=(const Mux&) = delete;
   ~Mux();
@@ -172,10 +184,21 @@ class Mux {
   [[nodiscard]] bool is_drained() const;
   // New calls of ours are refused here.
   [[nodiscard]] bool takes_calls() const;
-  // Pings at once: whether the peer is there. Answered when last_received() is after `now`.
-  void probe(TimePoint now);
+  // Pings at once: whether the peer is there. Answered when pongs() has reached what this gives.
+  std::uint64_t probe();
 
-  [[nodiscard]] TimePoint last_received() const { return last_received_; }
+  // The token of the last ping that was answered.
+  [[nodiscard]] std::uint64_t pongs() const { return last_pong_; }
+
+  // The peer has said Goaway.
+  [[nodiscard]] bool peer_drains() const { return peer_drains_; }
+
+  [[nodiscard]] bool is_draining() const { return is_draining_; }
+
+  // The owner's, for what it knows of the connection.
+  void set_tag(std::uint64_t tag) { tag_ = tag; }
+
+  [[nodiscard]] std::uint64_t tag() const { return tag_; }
 
   [[nodiscard]] bool is_lost() const { return is_lost_; }
 
@@ -295,6 +318,8 @@ class Mux {
   MemoryPool& pool_;
   TimerWheel& wheel_;
   MuxEvents& events_;
+  MuxOwner& owner_;
+  std::uint64_t tag_ = 0;
 
   std::vector<std::unique_ptr<Call>> slots_;
   std::vector<std::uint32_t> free_slots_;
@@ -330,9 +355,11 @@ class Mux {
   bool is_lost_ = false;
   Drain drain_ = Drain::kEnding;
   std::uint64_t ping_token_ = 0;
+  std::uint64_t last_pong_ = 0;
   std::uint64_t pong_token_ = 0;
   TimePoint ping_sent_;
   TimePoint last_received_;
+  TimePoint now_;  // as it was told last
   OwnTimer ping_timer_{*this, &Mux::on_ping_timer};
   OwnTimer write_timer_{*this, &Mux::on_write_timer};
   MuxStats stats_;

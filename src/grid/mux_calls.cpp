@@ -95,7 +95,9 @@ void Mux::stop_receiving(Call& call) {
   call.is_receiving = call.owes_credit = false;
   call.partial = {};
   const std::size_t unread = call.is_held ? call.received - call.consumed : 0;
-  pool_.release(std::exchange(call.partial_reserved, 0U));
+  if (!TRUNKLINE_MUTANT("reservation-kept")) {
+    pool_.release(std::exchange(call.partial_reserved, 0U));
+  }
   if (call.reserved > unread) {
     pool_.release(call.reserved - unread);
     call.reserved = unread;
@@ -213,8 +215,14 @@ void Mux::set_current(Call& call, std::string payload, bool is_opening) {
 
 // Into the line, when there is something that may be sent and it is not in it.
 void Mux::enqueue(Call& call) {
-  if (!static_cast<ListHook<SendLine>&>(call).is_linked() && may_send(call)) {
-    scheduler_.add(call, Scheduler::class_of(call, options_.chunk_bytes));
+  if (may_send(call)) {
+    if (!static_cast<ListHook<SendLine>&>(call).is_linked()) {
+      scheduler_.add(call, Scheduler::class_of(call, options_.chunk_bytes));
+    }
+  } else if (call.has_current && call.blocked_since == TimePoint::max()) {
+    TRUNKLINE_SOMETIMES("a stream waits for credit");
+    call.blocked_since = now_;
+    rescue(call);
   }
 }
 
@@ -231,6 +239,7 @@ void Mux::end_own(Call& call, LastWord word, Failure failure) {
   const bool is_told = word != LastWord::kNone && call.is_on_wire;
   const std::uint64_t token = call.token;
   const bool was_held = call.is_held;
+  const bool is_stream = call.kind == CallKind::kStream;
   call.is_over = true;
   wheel_.disarm(call);
   stop_sending(call);
@@ -244,9 +253,14 @@ void Mux::end_own(Call& call, LastWord word, Failure failure) {
     leave_wire(call);
   }
   free_if_done(call);
-  if (was_held) {
-    events_.on_failure(*this, token, failure);
+  if (!was_held) {
+    return;
   }
+  if (TRUNKLINE_MUTANT("loss-is-an-end") && is_lost_ && is_stream) {
+    events_.on_end(*this, {}, token);
+    return;
+  }
+  events_.on_failure(*this, token, failure);
 }
 
 // A call of the peer's is over; its handler may run on.
@@ -268,6 +282,9 @@ void Mux::end_peers(Call& call, LastWord word, Failure why) {
     return;
   }
   TRUNKLINE_SOMETIMES("a handler runs on");
+  if (TRUNKLINE_MUTANT("cancelled-not-counted")) {
+    uncount(call);
+  }
   events_.on_stop(*this, ref, token, why);
 }
 
@@ -283,6 +300,7 @@ void Mux::on_deadline(Call& call) {
   TRUNKLINE_SOMETIMES("a deadline passes");
   const bool is_new = call.is_own && !call.is_on_wire;
   refuse(call, {.code = FailureCode::kDeadline, .not_run = is_new, .text = "the time is up"});
+  owner_.on_output(*this);
 }
 
 void Mux::cancel(CallRef ref) {

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace trunkline::grid {
@@ -25,7 +26,7 @@ bool has_counted_payload(MessageType type) {
 }  // namespace
 
 Result<void> Mux::on_frame(std::string_view frame, TimePoint now) {
-  last_received_ = now;
+  last_received_ = now_ = now;
   stats_.bytes_received += frame.size();
   if (checksum_) {
     const Result<std::string_view> covered = check_checksum(frame);
@@ -72,10 +73,14 @@ Result<void> Mux::take(const Message& message, TimePoint now) {
     case MessageType::kCredit:
       return on_credit(message);
     case MessageType::kPing:
-      owes_pong_ = true;
+      owes_pong_ = !TRUNKLINE_MUTANT("no-pong");
       pong_token_ = message.value;
       return {};
     case MessageType::kPong:
+      if (message.value > ping_token_) {
+        return broken(fmt::format("pong {} for {} pings", message.value, ping_token_));
+      }
+      last_pong_ = std::max(last_pong_, message.value);
       if (message.value == ping_token_) {
         stats_.round_trip = now - ping_sent_;
       }
@@ -199,7 +204,9 @@ Result<void> Mux::on_new_call(const Message& message, TimePoint now) {
   ++handlers_;
   if (message.deadline_ms != 0) {
     call.deadline = now + std::chrono::milliseconds(message.deadline_ms);
-    wheel_.arm(call, call.deadline);
+    if (!TRUNKLINE_MUTANT("deadline-not-kept-there")) {
+      wheel_.arm(call, call.deadline);
+    }
   }
   if (message.more) {
     call.is_receiving = true;
@@ -330,7 +337,11 @@ Result<void> Mux::on_chunk(const Message& message) {
       return counted;
     }
   }
-  call->partial += message.payload;
+  if (TRUNKLINE_MUTANT("chunk-in-front") && !call->partial_counts) {
+    call->partial.insert(0, message.payload);
+  } else {
+    call->partial += message.payload;
+  }
   if (!message.more) {
     complete(*call);
   }

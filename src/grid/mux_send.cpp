@@ -40,6 +40,7 @@ void Mux::gather(std::string& out, std::size_t bytes_max, TimePoint now) {
   if (is_lost_) {
     return;
   }
+  now_ = now;
   const std::size_t begin = out.size();
   const std::size_t frame = std::min<std::size_t>(std::max<std::size_t>(bytes_max, kFrameBytesMin),
                                                   peer_.frame_bytes_max);
@@ -150,11 +151,6 @@ void Mux::send_turn(Call& call, Batch& batch, TimePoint now) {
     }
   }
   enqueue(call);
-  if (call.has_current && !may_send(call) && call.blocked_since == TimePoint::max()) {
-    TRUNKLINE_SOMETIMES("a stream waits for credit");
-    call.blocked_since = now;
-    rescue(call);
-  }
 }
 
 std::uint64_t Mux::next_own_id() const {
@@ -243,6 +239,11 @@ void Mux::after_message(Call& call) {
       free_if_done(call);
     }
     return;
+  }
+  if (TRUNKLINE_MUTANT("end-overtakes-the-last") && call.end_queued && call.queue.size() == 1) {
+    unsent_bytes_ -= call.queued_bytes;
+    call.queued_bytes = 0;
+    call.queue.clear();
   }
   if (!call.queue.empty()) {
     call.current = std::move(call.queue.front());

@@ -29,7 +29,7 @@ void Mux::grant(Call& call, std::uint64_t limit) {
   }
   call.receive_limit = limit;
   // An Open that has not left yet says it itself.
-  if (call.is_on_wire) {
+  if (call.is_on_wire && !TRUNKLINE_MUTANT("credit-not-told")) {
     call.owes_credit = true;
     if (!static_cast<ListHook<ControlLine>&>(call).is_linked()) {
       control_.push_back(call);
@@ -111,7 +111,7 @@ void Mux::consumed(CallRef ref, std::size_t payload_bytes, TimePoint now) {
   const std::uint64_t cost = payload_bytes + kDataCost;
   TRUNKLINE_ASSERT(call->consumed + cost <= call->received);
   call->consumed += cost;
-  call->last_consumed = now;
+  call->last_consumed = now_ = now;
   // Not below the first window while it lives, nor below what was granted.
   const std::uint64_t granted = call->receive_limit - call->consumed;
   const std::size_t keep = call->is_deaf
@@ -122,8 +122,7 @@ void Mux::consumed(CallRef ref, std::size_t payload_bytes, TimePoint now) {
     call->reserved = keep;
   }
   if (TRUNKLINE_MUTANT("credit-returned-twice")) {
-    call->receive_limit += cost;
-    call->owes_credit = false;
+    grant(*call, call->receive_limit + cost);
   }
   if (!call->is_deaf && !call->input_ended) {
     call->rescued = granted <= call->window ? 0 : call->rescued;

@@ -68,7 +68,7 @@ TEST_F(Connection, AWriteDeadlineCountsFromTheLastProgress) {
     a->mux->socket_progressed(now);
     deliver(*a, b->frame());
     std::string pong;
-    append_message(pong, {.type = MessageType::kPong, .value = 99});
+    append_message(pong, {.type = MessageType::kPong});
     deliver(*a, pong);
   }
   EXPECT_EQ(a->events(), Lines{});
@@ -188,6 +188,7 @@ TEST_F(Connection, WhatAPeerMayNotSayEndsTheConnectionWithTheRule) {
       {{.type = MessageType::kCancel, .id = 2}, "never was"},
       {{.type = MessageType::kCancel, .id = 3, .value = 9}, "cancelled after 9 bytes"},
       {{.type = MessageType::kCredit, .id = 1, .value = 9}, "no stream"},
+      {{.type = MessageType::kPong, .value = 9}, "pong 9 for 0 pings"},
   };
   for (const Case& wrong : cases) {
     SetUp();

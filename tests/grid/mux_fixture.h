@@ -21,7 +21,7 @@ namespace trunkline::grid {
 using namespace std::chrono_literals;
 
 // One end. Its handlers do nothing by themselves unless `echo` is set.
-class End final : public MuxEvents {
+class End final : public MuxEvents, public MuxOwner {
  public:
   End(Side side, MuxOptions with, std::size_t pool_bytes, TimePoint& now, PeerLimits peers)
       : options(with), pool(pool_bytes), wheel(now), now_(now), side_(side), peers_(peers) {
@@ -34,7 +34,7 @@ class End final : public MuxEvents {
     agreement.peer = "peer";
     agreement.checksum = checksum;
     agreement.peer_limits = peers_;
-    mux = std::make_unique<Mux>(options, agreement, side_, pool, wheel, *this, now_);
+    mux = std::make_unique<Mux>(options, agreement, side_, pool, wheel, *this, *this, now_);
   }
 
   CallRef call(std::string_view handler, std::string payload, Duration timeout = Duration::zero(),
@@ -128,6 +128,8 @@ class End final : public MuxEvents {
     say(fmt::format("dead {}", why.context));
     of.lose(why.context, now_);
   }
+
+  void on_output(Mux&) override {}
 
   // Reads everything that waits.
   void read_all() {

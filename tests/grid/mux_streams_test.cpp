@@ -269,6 +269,20 @@ TEST_F(Streams, BothEndsMaySendFirst) {
   EXPECT_EQ(a->messages, static_cast<std::uint64_t>(sent_b));
 }
 
+TEST_F(Streams, AStreamThatIsBlockedBeforeItsTurnIsRescuedToo) {
+  // What is left of the window does not even begin the next message, and nothing else is queued.
+  a->reads = b->reads = false;
+  const auto [there, here] = opened();
+  a->put(there, std::string(1024 - kDataCost - 6, 'x'));
+  b->put(here, std::string(1024 - kDataCost - 6, 'x'));
+  pump();
+  a->put(there, "one more");
+  b->put(here, "one more");
+  pump();
+  EXPECT_EQ(a->messages, 2U);
+  EXPECT_EQ(b->messages, 2U);
+}
+
 TEST_F(Streams, BothEndsThatNeverReadAreToldInsteadOfWaitingForEver) {
   a->reads = b->reads = false;
   const auto [there, here] = opened();
