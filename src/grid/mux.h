@@ -171,6 +171,12 @@ class Mux {
   // --- streams of both ---
 
   [[nodiscard]] SendVerdict send(CallRef call, std::string message);
+  // Whether send() would not say kFull; when it would, on_room() follows.
+  [[nodiscard]] bool has_room(CallRef call, std::size_t bytes);
+
+  // What the peer takes.
+  [[nodiscard]] std::size_t message_bytes_max() const { return peer_.message_bytes_max; }
+
   // Nothing more is sent: ours goes on receiving; the peer's has ended well.
   void finish(CallRef call);
   // The program took a message of so many bytes.

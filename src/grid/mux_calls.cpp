@@ -373,17 +373,26 @@ void Mux::set_token(CallRef ref, std::uint64_t token) {
   }
 }
 
+bool Mux::has_room(CallRef ref, std::size_t bytes) {
+  Call* call = find(ref);
+  if (call == nullptr) {
+    return true;
+  }
+  const bool is_full =
+      (call->queued_bytes > 0 && call->queued_bytes + bytes > options_.stream_unsent_bytes) ||
+      // Empty messages cost memory, too.
+      call->queue.size() >= options_.stream_unsent_bytes / kDataCost;
+  call->wants_room = call->wants_room || is_full;
+  return !is_full;
+}
+
 SendVerdict Mux::send(CallRef ref, std::string message) {
   Call* call = find(ref);
   if (call == nullptr || call->is_over || call->end_queued || call->end_sent ||
       call->kind != CallKind::kStream || message.size() > peer_.message_bytes_max) {
     return SendVerdict::kClosed;
   }
-  const bool is_full =
-      call->queued_bytes > 0 && call->queued_bytes + message.size() > options_.stream_unsent_bytes;
-  // Empty messages cost memory, too.
-  if (is_full || call->queue.size() >= options_.stream_unsent_bytes / kDataCost) {
-    call->wants_room = true;
+  if (!has_room(ref, message.size())) {
     return SendVerdict::kFull;
   }
   if (call->has_current) {
