@@ -184,15 +184,76 @@ using GridInlineHandler = std::function<void(std::string_view payload, GridReply
 // Called once, on the node's thread; the payload is borrowed until it returns. Must not throw.
 using GridDone = std::move_only_function<void(GridResult<std::string_view>)>;
 
+// How a type becomes a payload, for typed handlers and calls. Specialise it for yours, for example
+// with msgpack-cxx:
+//
+//   template <>
+//   struct trunkline::GridCodec<LockRequest> {
+//     static void pack(const LockRequest& value, Bytes& out);            // appends
+//     static bool unpack(std::string_view bytes, LockRequest& value);    // false: not one
+//   };
+template <class T>
+struct GridCodec;
+
+namespace detail {
+
+template <class Response>
+Task<GridResult<Response>> unpack_answer(Task<GridResult<Bytes>> raw) {
+  const GridResult<Bytes> answer = co_await std::move(raw);
+  if (!answer.has_value()) {
+    co_return std::unexpected(answer.error());
+  }
+  Response response{};
+  if (!GridCodec<Response>::unpack(*answer, response)) {
+    co_return std::unexpected(GridError{GridCode::kHandler, GridOrigin::kHandler, 0, false,
+                                        "the answer is of another type"});
+  }
+  co_return response;
+}
+
+template <class Request, class Response>
+using TypedHandler = std::function<Task<GridResult<Response>>(Request, GridRequest)>;
+
+template <class Request, class Response>
+Task<GridResult<Bytes>> serve_typed(std::shared_ptr<const TypedHandler<Request, Response>> handler,
+                                    GridRequest request) {
+  Request value{};
+  if (!GridCodec<Request>::unpack(request.payload, value)) {
+    co_return grid_error(0, "the request is of another type");
+  }
+  const GridResult<Response> response = co_await (*handler)(std::move(value), std::move(request));
+  if (!response.has_value()) {
+    co_return std::unexpected(response.error());
+  }
+  Bytes bytes;
+  GridCodec<Response>::pack(*response, bytes);
+  co_return bytes;
+}
+
+}  // namespace detail
+
 // Another node, as seen from this one. A value; it keeps nothing alive but the node's inside, and
 // fails with kNotConnected when the node has stopped. Thread: any.
 class GridPeer {
  public:
   [[nodiscard]] const std::string& name() const { return name_; }
 
-  // Calls a handler there and waits for its answer. Dropping the task cancels the call.
+  // Calls a handler there and waits for its answer. Dropping the task cancels the call; drop one
+  // that waits on the node's thread, or when it cannot be going on at the same time.
   [[nodiscard]] Task<GridResult<Bytes>> call(std::string handler, Bytes payload,
                                              GridCallOptions options = {}) const;
+
+  // The same with types that have a GridCodec. Errors, besides: kHandler for an answer that is of
+  // another type.
+  template <class Request, class Response>
+  [[nodiscard]] Task<GridResult<Response>> call(std::string handler, const Request& request,
+                                                GridCallOptions options = {}) const {
+    Bytes payload;
+    GridCodec<Request>::pack(request, payload);
+    return detail::unpack_answer<Response>(
+        call(std::move(handler), std::move(payload), std::move(options)));
+  }
+
   // The same with a callback: nothing is allocated for a coroutine.
   void call(std::string_view handler, Bytes payload, GridCallOptions options, GridDone done) const;
   // Opens a stream; success means that it is queued, and that a handler's refusal comes with
@@ -284,6 +345,17 @@ class GridNode {
   // A second one of a name takes the place of the first. Handlers that throw are answered kThrew.
   void handle(std::string name, GridHandler handler);
   void handle_inline(std::string name, GridInlineHandler handler);
+
+  // With types that have a GridCodec; the GridRequest's payload is what was unpacked. Who sends
+  // something else is answered with a handler's error.
+  template <class Request, class Response>
+  void handle(std::string name, detail::TypedHandler<Request, Response> handler) {
+    auto kept = std::make_shared<const detail::TypedHandler<Request, Response>>(std::move(handler));
+    handle(std::move(name), GridHandler([kept = std::move(kept)](GridRequest request) {
+             return detail::serve_typed<Request, Response>(kept, std::move(request));
+           }));
+  }
+
   void handle_stream(std::string name, GridStreamHandler handler);
 
   // Listens and connects. Errors: kSystem (the address cannot be listened on), kClosed.

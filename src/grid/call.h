@@ -107,7 +107,7 @@ struct Call final : CallState,
 
   Mux& mux;
   std::uint32_t index = 0;
-  std::uint32_t generation = 1;
+  std::uint32_t generation = 0;  // another one with each call that takes the place
   bool in_use = false;
 };
 

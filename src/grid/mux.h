@@ -252,6 +252,7 @@ class Mux {
 
   // mux_calls.cpp: how calls come, end and go
   Call& take_slot();
+  void shed_slots();
   [[nodiscard]] Call* find(CallRef ref);
   [[nodiscard]] Call* on_wire(std::uint64_t id);
 
@@ -306,6 +307,7 @@ class Mux {
   Result<Call*> call_of(const Message& message);
   std::optional<Failure> why_refuse(const Message& message, Call& call);
   void deliver_call(Call& call, Arrived payload);
+  void begin_partial(Call& call, const Message& message);
   void complete(Call& call);
 
   // mux_windows.cpp
@@ -329,6 +331,7 @@ class Mux {
 
   std::vector<std::unique_ptr<Call>> slots_;
   std::vector<std::uint32_t> free_slots_;
+  std::uint32_t last_generation_ = 0;
   std::size_t live_ = 0;
   std::size_t own_calls_ = 0;
   std::size_t peer_calls_ = 0;  // on the wire

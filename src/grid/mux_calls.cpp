@@ -15,7 +15,7 @@ namespace trunkline::grid {
 namespace {
 
 // What is kept of a burst that is over.
-constexpr std::size_t kSlotsKept = 64;
+constexpr std::size_t kSlotsKept = 8;
 
 }  // namespace
 
@@ -32,8 +32,22 @@ Call& Mux::take_slot() {
   Call& call = *slots_[free_slots_.back()];
   free_slots_.pop_back();
   call.in_use = true;
+  // Over all slots, so that no slot of a later burst can be taken for one of an earlier.
+  last_generation_ = last_generation_ == UINT32_MAX ? 1 : last_generation_ + 1;
+  call.generation = last_generation_;
   ++live_;
   return call;
+}
+
+// A burst is over: an idle connection holds little.
+void Mux::shed_slots() {
+  if (live_ == 0 && slots_.size() > kSlotsKept) {
+    slots_.clear();
+    slots_.shrink_to_fit();
+    free_slots_.clear();
+    free_slots_.shrink_to_fit();
+    ids_ = IdMap{};
+  }
 }
 
 Call* Mux::find(CallRef ref) {
@@ -113,7 +127,6 @@ void Mux::release(Call& call) {
   uncount(call);
   static_cast<CallState&>(call) = CallState{};
   call.in_use = false;
-  call.generation = call.generation == UINT32_MAX ? 1 : call.generation + 1;
   free_slots_.push_back(call.index);
   --live_;
 }

@@ -209,9 +209,7 @@ Result<void> Mux::on_new_call(const Message& message, TimePoint now) {
     }
   }
   if (message.more) {
-    call.is_receiving = true;
-    call.partial_total = message.total;
-    call.partial = message.payload;
+    begin_partial(call, message);
     return {};
   }
   deliver_call(call, Arrived(message.payload));
@@ -266,10 +264,17 @@ Result<void> Mux::on_response(const Message& message) {
     return {};
   }
   call->partial_reserved = message.total;
-  call->partial_total = message.total;
-  call->partial = message.payload;
-  call->is_receiving = true;
+  begin_partial(*call, message);
   return {};
+}
+
+// The pool has reserved it. Had at once and not as it grows: moving tens of megabytes again and
+// again would keep small calls waiting. Nothing is touched before it comes.
+void Mux::begin_partial(Call& call, const Message& message) {
+  call.is_receiving = true;
+  call.partial_total = message.total;
+  call.partial.reserve(message.total);
+  call.partial = message.payload;
 }
 
 Result<void> Mux::on_data(const Message& message, TimePoint /*now*/) {
@@ -299,6 +304,7 @@ Result<void> Mux::on_data(const Message& message, TimePoint /*now*/) {
     events_.on_message(*this, ref_of(*call), call->token, Arrived(message.payload));
     return {};
   }
+  // Begun, so that what is refused is given up as a whole.
   call->is_receiving = call->partial_counts = true;
   call->partial_total = message.total;
   call->partial = message.payload;
@@ -311,6 +317,8 @@ Result<void> Mux::on_data(const Message& message, TimePoint /*now*/) {
     TRUNKLINE_SOMETIMES("no memory to put a stream's message together");
     refuse(*call, {.code = FailureCode::kMemory,
                    .text = fmt::format("no memory for a message of {} bytes", message.total)});
+  } else {
+    begin_partial(*call, message);
   }
   return {};
 }

@@ -41,6 +41,7 @@ void Mux::gather(std::string& out, std::size_t bytes_max, TimePoint now) {
     return;
   }
   now_ = now;
+  shed_slots();
   const std::size_t begin = out.size();
   const std::size_t frame = std::min<std::size_t>(std::max<std::size_t>(bytes_max, kFrameBytesMin),
                                                   peer_.frame_bytes_max);

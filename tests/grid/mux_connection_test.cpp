@@ -281,6 +281,26 @@ TEST_F(Connection, RefusalsAreStateAndNotAQueue) {
   EXPECT_EQ(b->frame(), "");
 }
 
+TEST_F(Connection, ABurstLeavesNothingThatALaterCallCouldBeTakenFor) {
+  b->echo = true;
+  std::vector<CallRef> burst;
+  for (int i = 0; i < 200; ++i) {
+    burst.push_back(a->call("x", ""));
+  }
+  pump();
+  EXPECT_EQ(a->events().size(), 200U);
+  b->echo = false;
+  const CallRef later = a->call("x", "later");
+  for (const CallRef& old : burst) {
+    a->mux->cancel(old);
+  }
+  pump();
+  b->mux->respond(b->called.back(), "there");
+  pump();
+  EXPECT_EQ(a->events(), Lines{"result 201 there"});
+  EXPECT_TRUE(later);
+}
+
 TEST_F(Connection, AnEventMayCallBack) {
   // A handler that calls, cancels and fails from inside; the fixture's echo answers from inside.
   a->echo = b->echo = true;

@@ -3,7 +3,49 @@
 // Two nodes on real sockets: calls, streams, and who blames whom.
 #include "net/grid_fixture.h"
 
+#include <algorithm>
 #include <stdexcept>
+
+namespace trunkline {
+
+namespace {
+
+struct Lock {
+  std::string resource{};
+  std::string owner{};
+};
+
+struct Granted {
+  std::string by{};
+};
+
+}  // namespace
+
+template <>
+struct GridCodec<Lock> {
+  static void pack(const Lock& lock, Bytes& out) { out += lock.resource + "\n" + lock.owner; }
+
+  static bool unpack(std::string_view bytes, Lock& lock) {
+    const std::size_t border = bytes.find('\n');
+    if (border == std::string_view::npos) {
+      return false;
+    }
+    lock = {std::string(bytes.substr(0, border)), std::string(bytes.substr(border + 1))};
+    return true;
+  }
+};
+
+template <>
+struct GridCodec<Granted> {
+  static void pack(const Granted& granted, Bytes& out) { out += "by " + granted.by; }
+
+  static bool unpack(std::string_view bytes, Granted& granted) {
+    granted.by = bytes.substr(std::min<std::size_t>(3, bytes.size()));
+    return bytes.starts_with("by ");
+  }
+};
+
+}  // namespace trunkline
 
 namespace trunkline::net {
 namespace {
@@ -43,6 +85,20 @@ TEST_F(GridCalls, AnErrorSaysWhoseItIs) {
   EXPECT_EQ(unknown.origin, GridOrigin::kRemote);
   EXPECT_TRUE(unknown.not_run);
   EXPECT_EQ(run(peer(*one, "127.0.0.1:1").call("echo", "")).error().code, GridCode::kNotConnected);
+}
+
+TEST_F(GridCalls, TypesGoThroughTheirCodec) {
+  two->handle<Lock, Granted>("lock", [](Lock lock, GridRequest) -> Task<GridResult<Granted>> {
+    co_return Granted{lock.owner + " has " + lock.resource};
+  });
+  const GridResult<Granted> granted =
+      run(to_two->call<Lock, Granted>("lock", Lock{"disk", "me"}, patient()));
+  EXPECT_EQ(granted.value().by, "me has disk");
+  EXPECT_EQ(run(to_two->call("lock", "no lock", patient())).error().text,
+            "the request is of another type");
+  two->handle_inline("other", [](std::string_view, GridReply reply) { reply.respond("?"); });
+  EXPECT_EQ((run(to_two->call<Lock, Granted>("other", Lock{}, patient())).error().text),
+            "the answer is of another type");
 }
 
 TEST_F(GridCalls, AHandlerMayServeAllNamesBelowItsOwn) {

@@ -64,7 +64,6 @@ class World final : private NetworkEvents, private NodeWorld {
   std::set<std::pair<std::size_t, std::size_t>> walls_;  // from, to: no dial gets through
   std::uint64_t last_key_ = 0;
   bool is_troubled_ = true;
-  bool is_ending_ = false;
   Outcome outcome_;
 };
 
