@@ -91,12 +91,13 @@ void Mux::rescue(Call& call) {
 }
 
 Result<void> Mux::count_stream(Call& call, std::uint64_t cost) {
-  call.received += cost;
-  if (call.received > call.receive_limit) {
+  // Not counted when it is too much: what is held stays what was reserved, to the last.
+  if (cost > call.receive_limit - call.received) {
     return trunkline::fail(ErrorCode::kProtocolError,
                            fmt::format("stream {} has sent {} bytes, {} were granted", call.wire_id,
-                                       call.received, call.receive_limit));
+                                       call.received + cost, call.receive_limit));
   }
+  call.received += cost;
   if (call.blocked_since != TimePoint::max()) {
     rescue(call);
   }

@@ -206,6 +206,7 @@ TEST_F(Connection, AWindowThatIsOverrunIsAnError) {
   const std::string much(1000, 'x');
   EXPECT_NE(why_refused(*b, {.type = MessageType::kData, .id = 1, .payload = much}).find("granted"),
             std::string::npos);
+  EXPECT_EQ(b->mux->check(), "");
 }
 
 TEST_F(Connection, TheConnectionsWindowIsReturnedOnReceiptAndHeldTo) {
