@@ -31,21 +31,24 @@ TEST_F(GridFaults, AnIdempotentCallIsMadeAgain) {
 }
 
 TEST_F(GridFaults, APeerThatIsSilentIsGoneAndComesBack) {
-  begin([](GridOptions& options) { options.ping_interval = 100ms; });
-  EXPECT_EQ(run(to_two->call("echo", "before", patient())).value(), "before");
+  begin([](GridOptions& options) { options.ping_interval = 250ms; });
+  // A machine that is busy elsewhere may be taken for a silent peer, too.
+  GridCallOptions again = patient();
+  again.idempotent = true;
+  EXPECT_EQ(run(to_two->call("echo", "before", again)).value(), "before");
   relay->stall(true);
-  EXPECT_EQ(run(to_two->call("echo", "lost", patient())).error().code, GridCode::kDisconnected);
+  EXPECT_EQ(run(to_two->call("echo", "lost", patient())).error().origin, GridOrigin::kTransport);
   relay->stall(false);
-  EXPECT_EQ(run(to_two->call("echo", "after", patient())).value(), "after");
+  EXPECT_EQ(run(to_two->call("echo", "after", again)).value(), "after");
 }
 
 TEST_F(GridFaults, SlowIsNotDead) {
   begin([](GridOptions& options) {
-    options.ping_interval = 5'000ms;
-    options.write_deadline = 250ms;
+    options.ping_interval = 10'000ms;
+    options.write_deadline = 1'000ms;
   });
   EXPECT_EQ(run(to_two->call("echo", "before", patient())).value(), "before");
-  relay->slow(16'000);  // four times as long as the write deadline, each way
+  relay->slow(4'000);  // twice as long as the write deadline, each way
   const auto large = std::make_shared<std::promise<std::size_t>>();
   to_two->call("quick", Bytes(8U << 20U, 'x'), patient(),
                [large](GridResult<std::string_view> result) {
