@@ -288,9 +288,9 @@ struct GridOptions {
 
   std::uint32_t message_bytes_max = 64U * 1024 * 1024;
   // For streams' windows and messages that are being put together, of all peers.
-  std::size_t memory_bytes_max = 512U * 1024 * 1024;
-  std::size_t stream_window_bytes = 256U * 1024;  // at most unread, of one stream
-  std::uint32_t calls_max = 16'384;               // of one peer, unanswered
+  std::size_t memory_bytes_max = 512UL * 1024 * 1024;
+  std::size_t stream_window_bytes = 256UL * 1024;  // at most unread, of one stream
+  std::uint32_t calls_max = 16'384;                // of one peer, unanswered
   // Of one peer's calls, running at once; those of cancelled calls count until they have ended.
   std::size_t handlers_max = 4096;
 

@@ -33,7 +33,7 @@ class ByteTaker {
   T number() {
     T value = 0;
     if (const std::string_view taken = text(sizeof(T)); taken.size() == sizeof(T)) {
-      std::memcpy(&value, taken.data(), sizeof(T));
+      taken.copy(reinterpret_cast<char*>(&value), sizeof(T));
       if constexpr (std::endian::native == std::endian::big) {
         value = std::byteswap(value);
       }

@@ -39,7 +39,7 @@ template <std::size_t N>
 std::array<std::uint8_t, N> take_array(ByteTaker& bytes) {
   std::array<std::uint8_t, N> array{};
   if (const std::string_view taken = bytes.text(N); taken.size() == N) {
-    std::memcpy(array.data(), taken.data(), N);
+    taken.copy(reinterpret_cast<char*>(array.data()), N);
   }
   return array;
 }

@@ -346,9 +346,8 @@ void NodeCore::on_dead(Mux& mux, const Error& why) {
 void NodeCore::close(Connection& connection, const std::string& last, std::string_view reason) {
   const ConnectionId id = connection.id;
   const std::string kept(reason);
-  const std::string said(last);
   detach(connection, kept);
-  events_.on_close(id, said, kept);
+  events_.on_close(id, last, kept);
 }
 
 // Takes it out of everything first, so that whoever is told finds the node as it is now. The

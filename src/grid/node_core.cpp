@@ -282,6 +282,7 @@ void NodeCore::drain(TimePoint deadline) {
         Failure{.code = FailureCode::kDraining, .not_run = true, .text = "this node is ending"});
   }
   std::vector<ConnectionId> ids;
+  ids.reserve(connections_.size());
   for (const auto& [id, connection] : connections_) {
     ids.push_back(id);
   }

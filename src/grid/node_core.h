@@ -36,7 +36,7 @@ namespace trunkline::grid {
 struct NodeOptions {
   Identity identity{};
   MuxOptions mux{};
-  std::size_t memory_bytes_max = 512U * 1024 * 1024;
+  std::size_t memory_bytes_max = 512UL * 1024 * 1024;
   Duration handshake_deadline = std::chrono::seconds(5);
   Duration probe_timeout = std::chrono::seconds(1);
   // How long the designated dialler is waited for before this node dials, too.

@@ -22,7 +22,8 @@ class Scheduler {
 
   // Bytes a round. Small calls are let through even when they alone could fill the wire twice as
   // fast as streams can.
-  static constexpr std::array<std::int64_t, kClasses> kQuantum = {64 * 1024, 32 * 1024, 16 * 1024};
+  static constexpr std::array<std::int64_t, kClasses> kQuantum = {64L * 1024, 32L * 1024,
+                                                                  16L * 1024};
 
   // The class of a call's message: by its priority, otherwise small when it fits one piece.
   [[nodiscard]] static Class class_of(const Call& call, std::size_t chunk_bytes) {
