@@ -1,13 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-# cmake -DOUT=… -DWEB=… -P embed_page.cmake: the files of web/ as a C++ source.
+# Files for browsers as a C++ source: embed_page(TARGET FOLDER TEMPLATE) adds to the target a source
+# that is made of the template, @table@ in it being a row {path, content type, content} a file, and
+# index.html the path "/". Run as a script (cmake -DOUT=… -DFOLDER=… -DTEMPLATE=… -P) it writes that
+# source.
+if(NOT CMAKE_SCRIPT_MODE_FILE)
+  set(TRUNKLINE_EMBED_PAGE ${CMAKE_CURRENT_LIST_FILE})
+  function(embed_page target folder template)
+    file(GLOB files CONFIGURE_DEPENDS ${folder}/*)
+    set(source ${PROJECT_BINARY_DIR}/generated/${target}_page.cpp)
+    add_custom_command(OUTPUT ${source}
+      COMMAND ${CMAKE_COMMAND} -DOUT=${source} -DFOLDER=${folder} -DTEMPLATE=${template}
+              -P ${TRUNKLINE_EMBED_PAGE}
+      DEPENDS ${files} ${template} ${TRUNKLINE_EMBED_PAGE} VERBATIM)
+    target_sources(${target} PRIVATE ${source})
+  endfunction()
+  return()
+endif()
+
 set(types html text/html js text/javascript css text/css svg image/svg+xml)
 set(table "")
-set(arrays "")
-file(GLOB files RELATIVE ${WEB} ${WEB}/*.html ${WEB}/*.js ${WEB}/*.css ${WEB}/*.svg)
+file(GLOB files RELATIVE ${FOLDER} ${FOLDER}/*.html ${FOLDER}/*.js ${FOLDER}/*.css ${FOLDER}/*.svg)
 list(SORT files)
-set(number 0)
 foreach(file ${files})
-  file(READ ${WEB}/${file} hex HEX)
+  file(READ ${FOLDER}/${file} hex HEX)
   string(REGEX REPLACE "(..)" "\\\\x\\1" escaped "${hex}")
   # Literals of 4,000 bytes: compilers limit the length of one.
   string(LENGTH "${escaped}" length)
@@ -28,28 +43,6 @@ foreach(file ${files})
     set(path "/")
   endif()
   string(APPEND table
-    "  PageFile{\"${path}\", \"${type}; charset=utf-8\", std::string_view(\n${literal}    , ${bytes})},\n")
-  math(EXPR number "${number} + 1")
+    "  {\"${path}\", \"${type}; charset=utf-8\", {\n${literal}    , ${bytes}}},\n")
 endforeach()
-file(WRITE ${OUT} "// Generated from web/ by cmake/embed_page.cmake.
-#include \"server/page.h\"
-
-#include <algorithm>
-#include <array>
-
-namespace trunkline::server {
-
-namespace {
-
-constexpr std::array<PageFile, ${number}> kFiles = {
-${table}};
-
-}  // namespace
-
-const PageFile* find_page_file(std::string_view path) {
-  const auto* found = std::ranges::find(kFiles, path, &PageFile::path);
-  return found == kFiles.end() ? nullptr : found;
-}
-
-}  // namespace trunkline::server
-")
+configure_file(${TEMPLATE} ${OUT} @ONLY)

@@ -34,7 +34,8 @@ export const terminal = (code) =>
 // the same frame must find the subscription in place.
 export class Link {
   // on: {open(result), push(push), closed(code, reason)}; `closed` also tells a refused connect.
-  constructor(on) {
+  // hello: what else the connect command has.
+  constructor(on, hello = {}) {
     this.on = on;
     this.waiting = new Map();
     this.lastId = 0;
@@ -43,7 +44,7 @@ export class Link {
     url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
     url.hash = '';
     this.socket = new WebSocket(url);
-    this.socket.onopen = () => this.request('connect', { name: 'trunkline-page' }, (error, result) => {
+    this.socket.onopen = () => this.request('connect', { name: 'trunkline-page', ...hello }, (error, result) => {
       if (error) return this.end(error.code, error.message);
       this.ready = true;
       this.silenceMs = result.ping ? result.ping * 1000 + PING_GRACE_MS : 0;

@@ -163,8 +163,23 @@ struct ClientHandlers {
   std::function<void(std::uint32_t code, std::string_view reason)> on_disconnected{};
   // A message that the server pushed to this client alone: raw JSON.
   std::function<void(std::string_view data)> on_message{};
-  // What went wrong without ending the client: an attempt to connect, a bad URL, an unknown push.
+  // What went wrong without ending the client: an attempt to connect, a bad URL, an unknown push; a
+  // publication out of order on a positioned server-side subscription.
   std::function<void(const ClientError&)> on_error{};
+
+  // Server-side subscriptions: channels that the server subscribed this client to. The client need
+  // not ask, and has no handle for them. At a reconnect it says where it stood, and the server
+  // which of them go on: for each of these on_server_subscribed comes again, behind on_connected
+  // and with what was missed (its context tells as for other subscriptions), and
+  // on_server_unsubscribed (kNotGranted) for the others.
+  std::function<void(std::string_view channel, const SubscribedContext&)> on_server_subscribed{};
+  std::function<void(std::string_view channel, const Publication&)> on_server_publication{};
+  std::function<void(std::string_view channel, const Gap&)> on_server_gap{};
+  std::function<void(std::string_view channel, const ClientInfo&)> on_server_join{};
+  std::function<void(std::string_view channel, const ClientInfo&)> on_server_leave{};
+  // UnsubscribedCode, or an unsubscribe push's code.
+  std::function<void(std::string_view channel, std::uint32_t code, std::string_view reason)>
+      on_server_unsubscribed{};
 };
 
 struct SubscriptionOptions {

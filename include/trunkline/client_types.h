@@ -134,6 +134,8 @@ struct UnsubscribedCode {
   static constexpr std::uint32_t kUnsubscribeCalled = 0;
   static constexpr std::uint32_t kUnauthorized = 1;  // get_token had none
   static constexpr std::uint32_t kBadOptions = 4;    // `data` that is not JSON
+  // Of a server-side subscription: after a reconnect the server did not go on with it.
+  static constexpr std::uint32_t kNotGranted = 5;
 };
 
 }  // namespace trunkline

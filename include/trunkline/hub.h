@@ -12,6 +12,9 @@
 #include <trunkline/error.h>
 #include <trunkline/position.h>
 
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -114,6 +117,28 @@ class HubSubscription {
   std::shared_ptr<State> state_;
 };
 
+// Which connections a call means, of those that stand when it is carried out: all of a user's, or
+// the one with this client id (Client's on_connected and a publication's info tell it). Whoever is
+// anonymous is named by the client id alone.
+struct UserConnections {
+  std::string user{};
+  std::string client{};  // empty: all of the user's
+};
+
+struct SubscribeUserOptions {
+  std::string info{};  // JSON that presence, joins and leaves show of the subscriber; empty: none
+  std::string data{};  // JSON for the client, instead of a snapshot; empty: none
+  // Begin behind this position, if the history still holds what follows it.
+  std::optional<Position> since{};
+  // The connection is closed then (3006), after client.expired_sub_close_delay.
+  std::optional<std::chrono::system_clock::time_point> expire_at{};
+};
+
+// Called once, on a thread of the server's, when all shards have been through, with the number of
+// connections that the call had an effect on. Errors: kInvalidArgument, and those that the methods
+// name; kClosed when the server has stopped.
+using ConnectionsDone = std::move_only_function<void(Result<std::size_t>)>;
+
 // Thread: any, for every method.
 class Hub {
  public:
@@ -136,6 +161,38 @@ class Hub {
   // Subscribes this process.
   [[nodiscard]] HubSubscription subscribe(std::string channel, HubSubscribeOptions options,
                                           HubSubscriber subscriber);
+
+  // Server-side subscriptions and ends of connections. Calls of one thread keep their order.
+
+  // Subscribes clients that did not ask. Each is told by a push where the subscription stands, and
+  // gets everything that is published after that position. Whether it is recoverable and hears
+  // joins is as the channel's `force_…` options say. A success does not mean that it has begun, nor
+  // that it lasts: one who has the channel already or has client.channel_limit of them is passed
+  // over, and a reconnect begins without it. Errors: kUnknownChannel; kMalformed for info or data
+  // that is not JSON.
+  void subscribe_user(
+      UserConnections who, std::string channel, SubscribeUserOptions options = {},
+      ConnectionsDone done = [](const Result<std::size_t>&) {});
+
+  // Ends subscriptions to the channel, also those that clients asked for (push, code 2000: they do
+  // not come back by themselves).
+  void unsubscribe_user(
+      UserConnections who, std::string channel,
+      ConnectionsDone done = [](const Result<std::size_t>&) {});
+
+  // Tells the clients something that belongs to no channel, as JSON text: SDKs have it as the event
+  // `message`. Nothing keeps it for who is away; what must not be missed is a channel's, the user's
+  // own for instance (client.subscribe_to_user_personal_channel). One that has too much to read
+  // already is passed over, and not counted. Errors: kMalformed for what is not JSON.
+  void send_user(
+      UserConnections who, std::string json,
+      ConnectionsDone done = [](const Result<std::size_t>&) {});
+
+  // Closes connections with a code from 3000 to 4999 (3000–3499 and 4000–4499: clients reconnect)
+  // and a reason of 1 to 123 bytes of UTF-8. Errors: kInvalidArgument for others.
+  void disconnect_user(
+      UserConnections who, std::uint16_t code, std::string reason,
+      ConnectionsDone done = [](const Result<std::size_t>&) {});
 
  private:
   server::Core& core_;

@@ -16,10 +16,11 @@
 //
 // States of a request (docs/peers.md has the whole table):
 //
-//   pending --its dial succeeds--> connected
-//   pending --its dial fails--> failing --the retry is due (permanent only)--> pending
-//   connected --it ends, disconnect()--> disconnected --the retry is due (permanent only)-->
-//   pending pending, failing, disconnected --cancel(), remove()--> cancelled
+//   pending                --its dial succeeds-->           connected
+//   pending                --its dial fails-->              failing
+//   connected              --it ends, disconnect()-->       disconnected
+//   failing, disconnected  --the retry is due-->            pending       (permanent ones only)
+//   all but connected      --cancel(), remove()-->          cancelled
 //
 // A request that is not permanent ends, and is forgotten, where a permanent one would be retried;
 // so does every request when it is cancelled. The manager itself then looks for another address

@@ -7,6 +7,7 @@
 #include <trunkline/error.h>
 #include <trunkline/handlers.h>
 #include <trunkline/hub.h>
+#include <trunkline/job.h>
 #include <trunkline/task.h>
 
 #include <chrono>
@@ -23,6 +24,15 @@
 #include <vector>
 
 namespace trunkline {
+
+// A file of the program's own, for browsers.
+struct Page {
+  // As requested, without a query: "/", "/ledger.js"… One that the server's page has, too, is
+  // served instead of it; the API, /health, /metrics and the WebSocket endpoint stay the server's.
+  std::string path;
+  std::string content_type;  // such as "text/html; charset=utf-8"
+  std::string content;
+};
 
 struct ServerOptions {
   // A configuration file (.json, .toml, .yaml) under the names that Centrifugo 6 uses; empty: the
@@ -41,6 +51,9 @@ struct ServerOptions {
   std::optional<bool> io_uring;       // send by io_uring where the kernel grants one
   // False: no socket is opened; the Hub works all the same.
   bool listen = true;
+  // Served to whoever asks, under the rules of the server's own page: scripts, styles and data from
+  // this server only, nothing inline (Content-Security-Policy).
+  std::vector<Page> pages;
   // Lines for the operator. Called from any of the server's threads, one at a time.
   std::function<void(std::string_view)> log = [](std::string_view) {};
 };
@@ -84,7 +97,8 @@ class [[nodiscard]] Offload {
 // Thread: any one at a time, but for hub() and offload().
 class Server {
  public:
-  // Reads and checks the configuration. Errors: kConfig with file, key and reason.
+  // Reads and checks the configuration. Errors: kConfig with file, key and reason, kInvalidArgument
+  // for a page that could not be reached.
   [[nodiscard]] static Result<std::unique_ptr<Server>> create(ServerOptions options);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -103,8 +117,10 @@ class Server {
   [[nodiscard]] Result<void> reload_certificate();
 
   // Stops accepting, tells all clients (disconnect 3001: they reconnect), waits until what is
-  // queued for them is out or the time is over, and joins the threads. 0 ends at once; without an
-  // argument the configuration's shutdown.timeout.
+  // queued for them is out or the time is over, and joins the threads. Jobs are cancelled before
+  // the clients are told; a handler of theirs that has not returned in the same time is left to
+  // itself, and the log names it. 0 ends at once; without an argument the configuration's
+  // shutdown.timeout.
   void stop(std::optional<std::chrono::milliseconds> timeout = std::nullopt);
 
   [[nodiscard]] Hub& hub();
@@ -124,6 +140,11 @@ class Server {
   // have trunkline.calls_in_flight_max calls on their way (error 111 beyond); their answers come as
   // they are ready.
   void on_rpc(std::string method, RpcHandler handler);
+  // A long-running command (job.h): a plain function that may block, or a coroutine. Clients call
+  // it as the rpc `method`; job.cancel and job.list are theirs, too, from the first job on, and the
+  // namespace `job` is the server's then.
+  void on_job(std::string method, JobHandler handler);
+  void on_job(std::string method, JobCoroutine handler);
   // Asked when a connection expires; its client is then not asked for a new token. A refusal ends
   // it (3005).
   void on_refresh(RefreshHandler handler);

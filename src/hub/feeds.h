@@ -130,6 +130,7 @@ class Feeds {
   friend class Subscription;
 
   Feed* find(std::string_view channel);
+  static void fetch_ahead(const std::vector<Subscription*>& all, std::size_t told);
   void add(Feed& feed, Subscription& subscription);
   void remove(Subscription& subscription);
   void drop_if_unused(Feed& feed);

@@ -26,7 +26,10 @@ class Subscription;
 // Who gets what a subscription delivers: a client's session, or a subscriber inside the process.
 class Sink {
  public:
-  Sink() = default;
+  // `touched`: the memory that on_ready() touches besides the sink's own, fetched ahead where many
+  // sinks are told in a row; none: nothing.
+  explicit Sink(const void* touched = nullptr) : touched_(touched) {}
+
   Sink(const Sink&) = delete;
   Sink& operator=(const Sink&) = delete;
   virtual ~Sink() = default;
@@ -40,6 +43,11 @@ class Sink {
   // The log no longer holds what comes next; called between turns. The subscription delivers
   // nothing any more; the sink ends it or calls resume_at().
   virtual void on_lost(Subscription& subscription) = 0;
+
+ private:
+  friend class Feeds;
+
+  const void* touched_;
 };
 
 struct LostHook;

@@ -256,6 +256,31 @@ void ClientCore::on_message(std::string_view data) {
   call(handlers_.on_message, data);
 }
 
+void ClientCore::on_server_subscribed(std::string_view channel, const SubscribedContext& context) {
+  call(handlers_.on_server_subscribed, channel, context);
+}
+
+void ClientCore::on_server_publication(std::string_view channel, const Publication& publication) {
+  call(handlers_.on_server_publication, channel, publication);
+}
+
+void ClientCore::on_server_gap(std::string_view channel, const Gap& gap) {
+  call(handlers_.on_server_gap, channel, gap);
+}
+
+void ClientCore::on_server_join(std::string_view channel, const ClientInfo& info) {
+  call(handlers_.on_server_join, channel, info);
+}
+
+void ClientCore::on_server_leave(std::string_view channel, const ClientInfo& info) {
+  call(handlers_.on_server_leave, channel, info);
+}
+
+void ClientCore::on_server_unsubscribed(std::string_view channel, std::uint32_t code,
+                                        std::string_view reason) {
+  call(handlers_.on_server_unsubscribed, channel, code, reason);
+}
+
 void ClientCore::on_error(const ClientError& error) {
   call(handlers_.on_error, error);
 }

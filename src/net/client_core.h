@@ -112,6 +112,13 @@ class ClientCore final : public std::enable_shared_from_this<ClientCore>,
   void on_message(std::string_view data) override;
   void on_error(const ClientError& error) override;
   void on_token_needed(std::uint64_t ticket) override;
+  void on_server_subscribed(std::string_view channel, const SubscribedContext& context) override;
+  void on_server_publication(std::string_view channel, const Publication& publication) override;
+  void on_server_gap(std::string_view channel, const Gap& gap) override;
+  void on_server_join(std::string_view channel, const ClientInfo& info) override;
+  void on_server_leave(std::string_view channel, const ClientInfo& info) override;
+  void on_server_unsubscribed(std::string_view channel, std::uint32_t code,
+                              std::string_view reason) override;
 
   // ClientConnectionOwner
   void on_connection_open() override;

@@ -29,11 +29,11 @@ struct Connection::Tls {
 Connection::Connection(Shard& shard, ConnectionId id, int descriptor, Ticket ticket,
                        std::shared_ptr<const TlsContext> tls)
     : shard_(shard),
-      id_(id),
+      tls_(tls ? std::make_unique<Tls>(std::move(tls)) : nullptr),
+      outbox_(shard.options_.outbox),
       ticket_(std::move(ticket)),
       socket_(shard.io(), asio::ip::tcp::v4(), descriptor),
-      outbox_(shard.options_.outbox),
-      tls_(tls ? std::make_unique<Tls>(std::move(tls)) : nullptr) {}
+      id_(id) {}
 
 Connection::~Connection() = default;
 
@@ -297,7 +297,9 @@ void Connection::flushed() {
     end_writing(is_close_written);
     return;
   }
-  if (session_) {
+  // While it reads, no command waits; then the session's memory is left alone, which is not in the
+  // cache when thousands are flushed.
+  if (!waiting_to_read_ && session_) {
     session_->resume();
     if (!session_->is_paused()) {
       wait_readable();

@@ -136,6 +136,8 @@ void Connection::upgrade() {
     refuse_upgrade(accepted.error());
     return;
   }
+  session::Fields kept =
+      kept_fields(http_->reader.message(), shard_.options_.session.client.request_headers_kept);
   native_pings_ = accepted->native_pings;
   outbox_.push_reply(accepted->head);
   std::string unread = http_->reader.take_unread();
@@ -149,7 +151,7 @@ void Connection::upgrade() {
     deflate_ =
         std::make_unique<ws::DeflateSender>(ws::Role::kServer, *accepted->deflate, shard_.scratch_);
   }
-  session_ = std::make_unique<session::Session>(shard_.environment_, *this);
+  session_ = std::make_unique<session::Session>(shard_.environment_, *this, std::move(kept));
   want_flush();
   if (!unread.empty()) {
     const std::size_t size = unread.size();

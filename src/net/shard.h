@@ -132,6 +132,10 @@ class Shard final : public hub::Mail {
 
   [[nodiscard]] hub::ShardId self() const { return self_; }
 
+  // Reads the clock. For what comes by other ways than the sockets of clients, mail and timers,
+  // before it touches sessions.
+  void touch();
+
   [[nodiscard]] ShardStats stats() const;
   // Continues `id`'s HTTP exchange; nothing when the connection has gone.
   void respond(ConnectionId id, HttpResponse response);
@@ -162,7 +166,6 @@ class Shard final : public hub::Mail {
   void keep_within_memory();
   void reap();
   void arm_wakeup();
-  void touch();
 
   const hub::ShardId self_;
   const std::vector<std::unique_ptr<Mailbox>>& mailboxes_;

@@ -128,4 +128,16 @@ std::expected<Upgrade, ws::HandshakeRefusal> accept_upgrade(const RequestReader:
   return upgrade;
 }
 
+session::Fields kept_fields(const RequestReader::Message& message,
+                            const std::vector<std::string>& names) {
+  session::Fields kept;
+  for (const std::string& name : names) {
+    const auto [first, last] = message.equal_range(name);
+    for (auto line = first; line != last; ++line) {
+      kept.emplace_back(name, view(line->value()));
+    }
+  }
+  return kept;
+}
+
 }  // namespace trunkline::net

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "net/request_reader.h"
+#include "session/application.h"
 #include "ws/deflate_offer.h"
 #include "ws/handshake.h"
 
@@ -28,5 +29,9 @@ struct Upgrade {
 
 [[nodiscard]] std::expected<Upgrade, ws::HandshakeRefusal> accept_upgrade(
     const RequestReader::Message& message, const UpgradeOptions& options);
+
+// The fields of those names, compared without case; one that comes several times is there as often.
+[[nodiscard]] session::Fields kept_fields(const RequestReader::Message& message,
+                                          const std::vector<std::string>& names);
 
 }  // namespace trunkline::net

@@ -58,19 +58,25 @@ void Outbox::close(std::string frame) {
   }
 }
 
-void Outbox::gather(Plan& plan, std::size_t bytes_max) {
-  plan.clear();
-  if (!rest_.empty() && (data_.empty() || !TRUNKLINE_MUTANT("rest-behind-data"))) {
-    plan.add(Plan::Part::kRest, std::string_view(rest_).substr(rest_written_));
-  }
-  if (TRUNKLINE_MUTANT("close-overtakes-data") && !close_frame_.empty()) {
-    plan.add(Plan::Part::kClose, close_frame_);
-  }
+void Outbox::gather_queued(Plan& plan) const {
   for (std::size_t i = 0; i < control_.size() && !plan.full(); ++i) {
     plan.add(Plan::Part::kControl, control_[i]);
   }
   for (std::size_t i = 0; i < data_.size() && !plan.full(); ++i) {
     plan.add(Plan::Part::kData, data_[i]);
+  }
+}
+
+void Outbox::gather(Plan& plan, std::size_t bytes_max) {
+  plan.clear();
+  if (!rest_.empty() && (data_bytes_ == 0 || !TRUNKLINE_MUTANT("rest-behind-data"))) {
+    plan.add(Plan::Part::kRest, std::string_view(rest_).substr(rest_written_));
+  }
+  if (TRUNKLINE_MUTANT("close-overtakes-data") && !close_frame_.empty()) {
+    plan.add(Plan::Part::kClose, close_frame_);
+  }
+  if (control_bytes_ + data_bytes_ > 0) {
+    gather_queued(plan);
   }
   bool owed = false;
   for (Source* source = sources_.front(); source != nullptr && !plan.full();) {
@@ -87,7 +93,7 @@ void Outbox::gather(Plan& plan, std::size_t bytes_max) {
     }
     source = next;
   }
-  if (!owed && !close_frame_.empty() && !plan.full() && sources_.empty() &&
+  if (closing_ && !owed && !close_frame_.empty() && !plan.full() && sources_.empty() &&
       !TRUNKLINE_MUTANT("close-overtakes-data")) {
     plan.add(Plan::Part::kClose, close_frame_);
   }

@@ -94,6 +94,8 @@ class Outbox {
  public:
   // What one flush takes from one source, so that channels take turns on a busy connection.
   static constexpr std::size_t kRunBytesMax = 256UL * 1024;
+  // Of the object's beginning: all that a flush reads when only sources have something.
+  static constexpr std::size_t kHotBytes = 80;
 
   // The options must outlive the outbox (they are one object for all connections).
   explicit Outbox(const OutboxOptions& options) : options_(options) {}
@@ -128,8 +130,8 @@ class Outbox {
 
   // Nothing waits and no source is in line.
   [[nodiscard]] bool idle() const {
-    return rest_.empty() && control_.empty() && data_.empty() && sources_.empty() &&
-           close_frame_.empty();
+    return sources_.empty() && rest_.empty() && control_bytes_ == 0 && data_bytes_ == 0 &&
+           (!closing_ || close_frame_.empty());
   }
 
   [[nodiscard]] bool closing() const { return closing_; }
@@ -157,22 +159,25 @@ class Outbox {
   [[nodiscard]] OutboxStats take_stats() { return std::exchange(stats_, {}); }
 
  private:
+  void gather_queued(Plan& plan) const;
   void take(const Plan& plan, std::size_t index, std::size_t bytes);
   void note_progress(std::size_t bytes, bool all, TimePoint now);
   void set_rest(std::string_view rest);
   static void pop(Ring<std::string>& queue);
 
-  const OutboxOptions& options_;
+  // First, and together, what a flush of nothing but sources touches: kHotBytes of it.
+  IntrusiveList<Source, Source> sources_;
   std::string rest_;  // of a frame that was written in part; always first
   std::size_t rest_written_ = 0;
-  Ring<std::string> control_;
-  Ring<std::string> data_;
-  IntrusiveList<Source, Source> sources_;
-  std::string close_frame_;
   std::size_t control_bytes_ = 0;
   std::size_t data_bytes_ = 0;
   bool closing_ = false;
   bool stuck_ = false;
+  // … and what it does not.
+  const OutboxOptions& options_;
+  Ring<std::string> control_;
+  Ring<std::string> data_;
+  std::string close_frame_;
   TimePoint stuck_since_;
   std::uint64_t stuck_bytes_left_ = 0;  // until the bytes that waited at stuck_since_ are out
   OutboxStats stats_;

@@ -309,6 +309,8 @@ void api_call(const ApiContext& context, std::string_view method, std::string_vi
                                                               {"channels", api_channels},
                                                               {"info", api_info},
                                                               {"disconnect", api_disconnect},
+                                                              {"send", api_send},
+                                                              {"subscribe", api_subscribe},
                                                               {"unsubscribe", api_unsubscribe},
                                                               {"batch", batch}};
   const auto found = kMethods.find(method);

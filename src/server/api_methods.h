@@ -10,6 +10,8 @@ namespace trunkline::server {
 void api_channels(const ApiContext& context, ApiParams params, ApiDone done);
 void api_info(const ApiContext& context, ApiParams params, ApiDone done);
 void api_disconnect(const ApiContext& context, ApiParams params, ApiDone done);
+void api_send(const ApiContext& context, ApiParams params, ApiDone done);
+void api_subscribe(const ApiContext& context, ApiParams params, ApiDone done);
 void api_unsubscribe(const ApiContext& context, ApiParams params, ApiDone done);
 
 }  // namespace trunkline::server

@@ -62,6 +62,11 @@ Result<ServerConfig> effective_config(const ServerOptions& options) {
   config.port = options.port.value_or(config.port);
   config.shards = options.shards.value_or(config.shards);
   config.io_uring = options.io_uring.value_or(config.io_uring);
+  // Where somebody uses the name already it is theirs, as long as there are no jobs.
+  config.has_job_namespace =
+      !config.channel.namespaces
+           .emplace(session::JobTable::kNamespace, job_channel_options(config.jobs))
+           .second;
   if (options.demo) {
     if (const Result<void> demo = apply_demo(config); !demo.has_value()) {
       return std::unexpected(demo.error());

@@ -2,6 +2,7 @@
 #include "server/config.h"
 
 #include "server/config_limits.h"
+#include "server/config_proxy.h"
 #include "server/config_reader.h"
 #include "server/config_tree.h"
 
@@ -89,17 +90,19 @@ void read_channel_options(ConfigSection& section, session::ChannelOptions& out) 
   }
 }
 
-void read_channel(ConfigSection& section, session::ChannelRules& out) {
+void read_channel(ConfigSection& section, session::ChannelRules& out, ProxyReader& proxies) {
+  proxies.read_channel(section);
   section.read("max_length", out.max_length, 1, 65535);
   section.read("private_prefix", out.private_prefix);
   section.read("namespace_boundary", out.namespace_boundary);
   section.read("user_boundary", out.user_boundary);
   section.read("user_separator", out.user_separator);
   section.read("history_meta_ttl", out.history_meta_ttl);
-  section.section("without_namespace", [&out](ConfigSection& options) {
+  section.section("without_namespace", [&out, &proxies](ConfigSection& options) {
     read_channel_options(options, out.without_namespace);
+    proxies.read_namespace(options, "");
   });
-  section.list("namespaces", [&out](ConfigSection& options) {
+  section.list("namespaces", [&out, &proxies](ConfigSection& options) {
     std::string name;
     options.read("name", name);
     if (!is_namespace_name(name)) {
@@ -108,6 +111,7 @@ void read_channel(ConfigSection& section, session::ChannelRules& out) {
     }
     session::ChannelOptions read;
     read_channel_options(options, read);
+    proxies.read_namespace(options, name);
     if (!out.namespaces.emplace(name, read).second) {
       options.refuse("name", fmt::format("namespace '{}' is there twice", name));
     }
@@ -127,8 +131,9 @@ void read_token(ConfigSection& section, TokenConfig& out) {
   }
 }
 
-void read_client(ConfigSection& section, ServerConfig& config) {
+void read_client(ConfigSection& section, ServerConfig& config, ProxyReader& proxies) {
   session::ClientOptions& out = config.client;
+  proxies.read_client(section);
   section.read("insecure", out.insecure);
   section.read("allow_anonymous_connect_without_token", out.allow_anonymous_connect_without_token);
   section.read("disallow_anonymous_connection_tokens", out.disallow_anonymous_connection_tokens);
@@ -140,6 +145,10 @@ void read_client(ConfigSection& section, ServerConfig& config) {
   section.read("history_max_publication_limit", out.history_max_publication_limit, 0, kMany);
   section.read("recovery_max_publication_limit", out.recovery_max_publication_limit, 0, kMany);
   read_client_limits(section, config);
+  section.section("subscribe_to_user_personal_channel", [&out](ConfigSection& personal) {
+    personal.read("enabled", out.personal_channel);
+    personal.read("personal_channel_namespace", out.personal_channel_namespace);
+  });
   section.read("allowed_origins", out.allowed_origins);
   // Accepted and without effect: commands of a client never wait for each other's backends here.
   std::int64_t ignored = 0;
@@ -161,9 +170,18 @@ void read_client(ConfigSection& section, ServerConfig& config) {
 }
 
 void read_root(ConfigSection& root, ServerConfig& config) {
-  root.section("client", [&config](ConfigSection& section) { read_client(section, config); });
+  ProxyReader proxies(config);
+  root.section("client", [&](ConfigSection& section) { read_client(section, config, proxies); });
   root.section("channel",
-               [&config](ConfigSection& section) { read_channel(section, config.channel); });
+               [&](ConfigSection& section) { read_channel(section, config.channel, proxies); });
+  root.section("rpc", [&proxies](ConfigSection& section) { proxies.read_rpc(section); });
+  proxies.read_named(root);
+  const session::ClientOptions& client = config.client;
+  if (client.personal_channel && !client.personal_channel_namespace.empty() &&
+      !config.channel.namespaces.contains(client.personal_channel_namespace)) {
+    root.refuse("client.subscribe_to_user_personal_channel.personal_channel_namespace",
+                fmt::format("there is no namespace '{}'", client.personal_channel_namespace));
+  }
   root.section("http_server", [&config](ConfigSection& section) {
     section.read("address", config.address);
     section.read("port", config.port, 0, 65535);
@@ -205,7 +223,8 @@ void read_root(ConfigSection& root, ServerConfig& config) {
   root.section("shutdown", [&config](ConfigSection& section) {
     section.read("timeout", config.shutdown_timeout);
   });
-  root.section("trunkline", [&config](ConfigSection& section) {
+  root.section("trunkline", [&config, &proxies](ConfigSection& section) {
+    proxies.read_limits(section);
     section.read("shards", config.shards, 0, 1024);
     section.read("worker_threads", config.worker_threads, 1, 1024);
     section.read("calls_in_flight_max", config.client.calls_in_flight_max, 1, 10'000);
@@ -219,9 +238,14 @@ void read_root(ConfigSection& root, ServerConfig& config) {
       outbox.read("write_deadline", config.outbox.write_deadline);
       outbox.read("unsent_bytes_max", config.limits.unsent_bytes_max, 0, kUnsentBytesMax);
     });
+    section.section("jobs", [&config, &proxies](ConfigSection& jobs) {
+      read_jobs(jobs, config.jobs);
+      proxies.read_jobs(jobs);
+    });
     section.read("memory_limit", config.limits.memory_bytes_max, 0, kMany);
     section.read("handshake_wait_max", config.limits.handshake_wait_max);
   });
+  proxies.resolve(root);
 }
 
 }  // namespace

@@ -11,6 +11,8 @@
 #include "net/admission.h"
 #include "net/tls.h"
 #include "outbox/outbox.h"
+#include "server/job_config.h"
+#include "server/proxy_config.h"
 #include "session/options.h"
 #include "ws/deflate.h"
 
@@ -59,8 +61,10 @@ struct ServerConfig {
   Duration shutdown_timeout = std::chrono::seconds(30);
   // trunkline.shutdown_rate: clients disconnected in a second of a stop; 0: all at once.
   std::size_t shutdown_rate = 2000;
-  unsigned worker_threads = 4;  // trunkline.worker_threads: for Server::offload
-  unsigned shards = 0;          // trunkline.shards; 0: one a core
+  JobConfig jobs;                  // trunkline.jobs
+  bool has_job_namespace = false;  // channel.namespaces has one of the name that jobs use
+  unsigned worker_threads = 4;     // trunkline.worker_threads: for Server::offload
+  unsigned shards = 0;             // trunkline.shards; 0: one a core
   std::size_t replay_bytes_max = 256UL * 1024 * 1024;  // trunkline.replay_bytes_max, all logs
   bool io_uring = true;                                // trunkline.io_uring: where there is one
   // trunkline.publish_wait_max: see hub::Pacing.
@@ -68,6 +72,7 @@ struct ServerConfig {
   // trunkline.catch_up_bytes_per_turn: of a shard's turn, for all who read on after a stall.
   std::size_t catch_up_bytes_per_turn = 2UL * 1024 * 1024;
   outbox::OutboxOptions outbox;  // trunkline.outbox
+  ProxyRules proxy;              // client.proxy, channel.proxy, rpc, proxies, trunkline.proxy
 };
 
 struct LoadedConfig {

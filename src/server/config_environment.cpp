@@ -15,6 +15,12 @@ namespace {
 // A variable's name does not say where a section ends, for options hold '_' themselves. So the
 // sections are listed, an inner one before the one around it.
 constexpr std::string_view kSections[] = {
+    "client.proxy.connect.http.tls",
+    "client.proxy.connect.http",
+    "client.proxy.connect",
+    "client.proxy.refresh.http.tls",
+    "client.proxy.refresh.http",
+    "client.proxy.refresh",
     "client.subscription_token",
     "client.token",
     "client.rate_limit.client_command.total",
@@ -23,7 +29,22 @@ constexpr std::string_view kSections[] = {
     "client.rate_limit.client_error",
     "client.rate_limit.ip_connect",
     "client.rate_limit",
+    "client.subscribe_to_user_personal_channel",
     "client",
+    "channel.proxy.subscribe.http.tls",
+    "channel.proxy.subscribe.http",
+    "channel.proxy.subscribe",
+    "channel.proxy.publish.http.tls",
+    "channel.proxy.publish.http",
+    "channel.proxy.publish",
+    "channel.proxy.sub_refresh.http.tls",
+    "channel.proxy.sub_refresh.http",
+    "channel.proxy.sub_refresh",
+    "rpc.proxy.http.tls",
+    "rpc.proxy.http",
+    "rpc.proxy",
+    "rpc.without_namespace",
+    "rpc",
     "channel.without_namespace.slow_subscriber",
     "channel.without_namespace",
     "channel",
@@ -32,7 +53,9 @@ constexpr std::string_view kSections[] = {
     "http_api",
     "websocket",
     "shutdown",
+    "trunkline.jobs",
     "trunkline.outbox",
+    "trunkline.proxy",
     "trunkline",
     "log",
 };
@@ -101,7 +124,9 @@ std::pair<std::string_view, std::string_view> split(std::string_view name,
                                                     std::span<const std::string_view> sections) {
   for (const std::string_view section : sections) {
     const std::string prefix = variable_form(section) + "_";
-    if (name.starts_with(prefix)) {
+    // The one option that begins as a section beside it does: http_headers of a proxy.
+    const bool is_headers = section.ends_with(".http") && name == prefix + "HEADERS";
+    if (name.starts_with(prefix) && !is_headers) {
       return {section, name.substr(prefix.size())};
     }
   }

@@ -134,6 +134,11 @@ void ConfigSection::refuse(std::string_view name, const std::string& reason) {
   findings_.refuse(key(name), reason);
 }
 
+void ConfigSection::warn(std::string_view name, const std::string& reason) {
+  findings_.warnings.push_back(
+      fmt::format("{}: {}: {}", findings_.origin(key(name)), key(name), reason));
+}
+
 std::optional<nlohmann::json> ConfigSection::take(const char* name) {
   const auto found = value_.find(name);
   if (found == value_.end()) {
@@ -193,6 +198,28 @@ void ConfigSection::read(const char* name, std::vector<std::string>& out) {
       refuse(name, "must be a list of strings");
     }
   }
+}
+
+void ConfigSection::read(const char* name, std::vector<std::pair<std::string, std::string>>& out) {
+  auto value = take(name);
+  if (!value.has_value()) {
+    return;
+  }
+  // The environment has an object as JSON.
+  if (const auto text = untyped_text(*value)) {
+    *value = nlohmann::json::parse(*text, nullptr, false);
+  }
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (const auto& [key, member] : value->is_object() ? value->items() : nlohmann::json().items()) {
+    if (auto text = as_text(member)) {
+      pairs.emplace_back(key, std::move(*text));
+    }
+  }
+  if (!value->is_object() || pairs.size() != value->size()) {
+    refuse(name, "must be an object of strings");
+    return;
+  }
+  out = std::move(pairs);
 }
 
 bool ConfigSection::read_integer(const char* name, std::int64_t& out, std::int64_t min,

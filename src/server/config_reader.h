@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace trunkline::server {
@@ -47,6 +48,8 @@ class ConfigSection {
   void read(const char* name, std::string& out);
   void read(const char* name, Duration& out);
   void read(const char* name, std::vector<std::string>& out);
+  // An object of strings.
+  void read(const char* name, std::vector<std::pair<std::string, std::string>>& out);
 
   // An integer from `min` to `max`.
   template <class Integer>
@@ -63,6 +66,7 @@ class ConfigSection {
 
   [[nodiscard]] std::string key(std::string_view name) const;
   void refuse(std::string_view name, const std::string& reason);
+  void warn(std::string_view name, const std::string& reason);
 
  private:
   std::optional<nlohmann::json> take(const char* name);

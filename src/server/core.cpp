@@ -13,6 +13,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <future>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -33,6 +36,13 @@ const std::vector<std::pair<std::string, std::string>> kPageFields = {
      "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'"},
     {"X-Content-Type-Options", "nosniff"},
     {"Cache-Control", "no-cache"}};
+
+// What one shard tells for /metrics.
+struct ShardReport {
+  net::ShardStats net;
+  ProxyStats proxy;
+  std::optional<session::JobCounts> jobs;
+};
 
 net::HttpResponse text(unsigned status, std::string body) {
   return {.status = status,
@@ -87,19 +97,58 @@ net::RuntimeOptions Core::runtime_options() {
     handle(shard, std::move(request), std::move(respond));
   };
   options.shard.log = [this](std::string_view line) { log(line); };
-  options.prepare = [this](net::Shard& shard) {
-    shard_snapshots_.push_back(
-        std::make_unique<ShardSnapshots>(snapshots_, runtime_, shard.self()));
-    shard.environment().snapshots = shard_snapshots_.back().get();
-    if (!handlers_.empty()) {
-      shard_handlers_.push_back(std::make_unique<ShardHandlers>(handlers_, outlet_, shard.self()));
-      shard.environment().application = shard_handlers_.back().get();
-    }
-  };
+  options.prepare = [this](net::Shard& shard) { prepare(shard); };
   return options;
 }
 
+void Core::prepare(net::Shard& shard) {
+  session::Environment& environment = shard.environment();
+  shard_snapshots_.push_back(std::make_unique<ShardSnapshots>(snapshots_, runtime_, shard.self()));
+  environment.snapshots = shard_snapshots_.back().get();
+  add_application(shard);
+  if (jobs_) {
+    environment.server_channels = [this](std::string_view user,
+                                         std::span<const std::string> asked) {
+      return jobs_->resumed(user, asked);
+    };
+    if (shard.self() == JobHost::kShard) {
+      jobs_->live_on(shard, shard_proxies_.empty() ? nullptr : shard_proxies_[shard.self()]);
+    }
+  }
+}
+
+void Core::add_application(net::Shard& shard) {
+  std::unique_ptr<ShardHandlers> handlers;
+  std::unique_ptr<ShardProxy> proxy;
+  if (!handlers_.empty() || jobs_) {
+    handlers = std::make_unique<ShardHandlers>(handlers_, outlet_, jobs_.get(), shard.self());
+  }
+  if (!config_.proxy.empty()) {
+    proxy = std::make_unique<ShardProxy>(config_.proxy, proxy_tls_, shard, runtime_.shards(),
+                                         [this](std::string_view line) { log(line); });
+    shard_proxies_.push_back(proxy.get());
+  }
+  if (handlers && proxy) {
+    applications_.push_back(
+        std::make_unique<ComposedApplication>(std::move(handlers), std::move(proxy)));
+  } else if (handlers) {
+    applications_.push_back(std::move(handlers));
+  } else if (proxy) {
+    applications_.push_back(std::move(proxy));
+  } else {
+    return;
+  }
+  shard.environment().application = applications_.back().get();
+}
+
 Result<void> Core::start() {
+  if (!handlers_.jobs.empty() || !config_.jobs.proxied.empty()) {
+    if (config_.has_job_namespace) {
+      return fail(ErrorCode::kConfig,
+                  "channel.namespaces: 'job' is the server's where there are jobs; rename it");
+    }
+    jobs_ = std::make_unique<JobHost>(config_.jobs, config_.channel, handlers_, outlet_);
+  }
   if (config_.tls_enabled) {
     Result<std::shared_ptr<const net::TlsContext>> tls = net::TlsContext::load(config_.tls);
     if (!tls.has_value()) {
@@ -107,6 +156,11 @@ Result<void> Core::start() {
     }
     runtime_.set_tls(*tls);
   }
+  Result<ProxyTls> proxy_tls = load_proxy_tls(config_.proxy);
+  if (!proxy_tls.has_value()) {
+    return std::unexpected(proxy_tls.error());
+  }
+  proxy_tls_ = std::move(*proxy_tls);
   snapshots_.start(kSnapshotThreads);
   workers_.start(config_.worker_threads);
   Result<void> started = runtime_.start();
@@ -126,11 +180,31 @@ Result<void> Core::reload_certificate() {
   return {};
 }
 
+// The clients are told of their jobs' ends before they are told to leave: once these are published,
+// each shard ends the turn in which it heard of them.
+void Core::stop_jobs(Duration timeout) {
+  const auto told = std::make_shared<std::promise<void>>();
+  const std::future<void> all_told = told->get_future();
+  jobs_->begin_stop([this, told] {
+    gather<int>(
+        runtime_, JobHost::kShard, [](net::Shard& /*shard*/) { return 0; },
+        [told](const std::vector<int>& /*shards*/) { told->set_value(); });
+  });
+  all_told.wait_for(timeout);
+}
+
 void Core::stop(Duration timeout) {
   if (!std::exchange(running_, false)) {
     return;
   }
+  const TimePoint until = net::monotonic_now() + timeout;
+  if (jobs_) {
+    stop_jobs(timeout);
+  }
   runtime_.stop(timeout);
+  if (jobs_) {
+    jobs_->end_stop(std::max(until - net::monotonic_now(), Duration{0}));
+  }
   snapshots_.stop();
   workers_.stop();
   // The shards' threads have ended: what lived on them is this thread's now.
@@ -175,6 +249,56 @@ void Core::log(std::string_view line) {
   options_.log(line);
 }
 
+void Core::answer_metrics(net::Shard& shard, net::HttpRespond respond) {
+  gather<ShardReport>(
+      runtime_, shard.self(),
+      [this](net::Shard& each) {
+        ShardReport report{.net = each.stats(), .proxy = {}, .jobs = {}};
+        if (each.self() == net::Runtime::kDoorShard) {
+          report.net.admission = runtime_.admission();
+        }
+        if (!shard_proxies_.empty()) {
+          report.proxy = shard_proxies_[each.self()]->stats();
+        }
+        if (jobs_ && each.self() == JobHost::kShard) {
+          report.jobs = jobs_->counts();
+        }
+        return report;
+      },
+      [this, respond = std::move(respond)](std::vector<ShardReport> all) mutable {
+        std::vector<net::ShardStats> shards;
+        ServerFacts facts{.limits = config_.limits, .uptime = uptime(), .jobs = {}, .proxies = {}};
+        for (ShardReport& report : all) {
+          shards.push_back(std::move(report.net));
+          facts.jobs = report.jobs.value_or(facts.jobs);
+          if (!shard_proxies_.empty()) {
+            facts.proxies.push_back(std::move(report.proxy));
+          }
+        }
+        respond({.status = 200,
+                 .content_type = "text/plain; version=0.0.4; charset=utf-8",
+                 .body = metrics_text(shards, facts),
+                 .fields = {}});
+      });
+}
+
+net::HttpResponse Core::page_at(std::string_view path) const {
+  const auto page = [](std::string_view content_type, std::string_view content) {
+    return net::HttpResponse{.status = 200,
+                             .content_type = std::string(content_type),
+                             .body = std::string(content),
+                             .fields = kPageFields};
+  };
+  const auto own = std::ranges::find(options_.pages, path, &Page::path);
+  if (own != options_.pages.end()) {
+    return page(own->content_type, own->content);
+  }
+  if (const PageFile* file = find_page_file(path)) {
+    return page(file->content_type, file->content);
+  }
+  return text(404, "nothing here; the page is at /, clients connect to /connection/websocket\n");
+}
+
 void Core::handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond respond) {
   if (request.path == "/api" || request.path.starts_with("/api/")) {
     handle_api(*this, shard, request, std::move(respond));
@@ -194,31 +318,10 @@ void Core::handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond 
     return;
   }
   if (request.path == "/metrics") {
-    gather<net::ShardStats>(
-        runtime_, shard.self(),
-        [this](net::Shard& each) {
-          net::ShardStats stats = each.stats();
-          if (each.self() == net::Runtime::kDoorShard) {
-            stats.admission = runtime_.admission();
-          }
-          return stats;
-        },
-        [this, respond = std::move(respond)](const std::vector<net::ShardStats>& all) mutable {
-          respond({.status = 200,
-                   .content_type = "text/plain; version=0.0.4; charset=utf-8",
-                   .body = metrics_text(all, {.limits = config_.limits, .uptime = uptime()}),
-                   .fields = {}});
-        });
+    answer_metrics(shard, std::move(respond));
     return;
   }
-  if (const PageFile* file = find_page_file(request.path)) {
-    respond({.status = 200,
-             .content_type = std::string(file->content_type),
-             .body = std::string(file->content),
-             .fields = kPageFields});
-    return;
-  }
-  respond(text(404, "nothing here; the page is at /, clients connect to /connection/websocket\n"));
+  respond(page_at(request.path));
 }
 
 }  // namespace trunkline::server

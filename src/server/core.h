@@ -8,8 +8,10 @@
 
 #include "core/token_bucket.h"
 #include "net/runtime.h"
+#include "server/composed_application.h"
 #include "server/config.h"
 #include "server/handlers.h"
+#include "server/job_host.h"
 #include "server/jwt.h"
 #include "server/local_subscriber.h"
 #include "server/snapshots.h"
@@ -66,6 +68,12 @@ class Core {
 
  private:
   [[nodiscard]] net::RuntimeOptions runtime_options();
+  void prepare(net::Shard& shard);
+  void stop_jobs(Duration timeout);
+  void add_application(net::Shard& shard);
+  void answer_metrics(net::Shard& shard, net::HttpRespond respond);
+  // The program's page, else the server's own file, else 404.
+  [[nodiscard]] net::HttpResponse page_at(std::string_view path) const;
   void handle(net::Shard& shard, net::HttpRequest request, net::HttpRespond respond);
 
   const ServerConfig config_;
@@ -80,10 +88,13 @@ class Core {
   Snapshots snapshots_;
   Handlers handlers_;  // before the runtime, whose sessions ask them to their end
   WorkerPool workers_;
+  ProxyTls proxy_tls_;
   net::Runtime runtime_;
   std::shared_ptr<Outlet> outlet_;
+  std::unique_ptr<JobHost> jobs_;  // none without a job's handler
   std::vector<std::unique_ptr<ShardSnapshots>> shard_snapshots_;
-  std::vector<std::unique_ptr<ShardHandlers>> shard_handlers_;
+  std::vector<std::unique_ptr<session::Application>> applications_;
+  std::vector<ShardProxy*> shard_proxies_;  // by shard; none without backends
   std::vector<LocalSubscribers> locals_;
   Hub hub_;
   bool running_ = false;

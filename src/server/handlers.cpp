@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/handlers.h"
 
+#include "server/job_host.h"
 #include "server/json_view.h"
+#include "server/thrown.h"
 #include "session/protocol.h"
 
 #include <fmt/format.h>
@@ -33,10 +35,6 @@ Caller to_public(session::Caller caller) {
   return {std::move(caller.client), std::move(caller.user), std::move(caller.info)};
 }
 
-session::Refusal to_refusal(const session::ErrorReply& error) {
-  return {error.code, std::string(error.message), error.temporary, false};
-}
-
 // Raw JSON of a handler, as it may stand in a frame; nothing when it is none.
 std::optional<std::string> frame_text(const std::string& json) {
   return json.empty() ? std::string{} : checked_json(json);
@@ -47,16 +45,6 @@ std::optional<WallTime> to_wall(
   return expire_at.has_value()
              ? std::optional(std::chrono::time_point_cast<std::chrono::milliseconds>(*expire_at))
              : std::nullopt;
-}
-
-std::string text_of(const std::exception_ptr& thrown) {
-  try {
-    std::rethrow_exception(thrown);
-  } catch (const std::exception& exception) {
-    return exception.what();
-  } catch (...) {
-    return "not a std::exception";
-  }
 }
 
 template <class Handler>
@@ -71,10 +59,6 @@ const Handler* find_by_prefix(const std::vector<std::pair<std::string, Handler>>
   }
   return best == nullptr ? nullptr : &best->second;
 }
-
-// How a handler ended: with an answer, or with the text of what it threw.
-template <class Reply>
-using Ended = std::expected<Answer<Reply>, std::string>;
 
 // What a handler's end comes to. `convert` gives nothing for what is not JSON.
 template <class Reply, class Grant, class Convert>
@@ -107,10 +91,7 @@ void ShardHandlers::run(std::string_view what, Task<Answer<Reply>> task,
                              what = std::string(what), decide = std::move(decide),
                              convert](std::optional<Answer<Reply>> answer,
                                       const std::exception_ptr& thrown) mutable {
-    // An exception is read on the thread that threw it: nothing orders another thread's
-    // reading before the end of its object in a way that every tool can see.
-    Ended<Reply> ended =
-        thrown ? Ended<Reply>(std::unexpect, text_of(thrown)) : Ended<Reply>(std::move(*answer));
+    Ended<Reply> ended = ended_with(std::move(answer), thrown);
     if (beginning == this) {
       decide(settle<Reply, Grant>(handlers, what, std::move(ended), convert));
       return;
@@ -123,18 +104,35 @@ void ShardHandlers::run(std::string_view what, Task<Answer<Reply>> task,
   });
 }
 
+bool ShardHandlers::is_job(std::string_view channel) const {
+  return jobs_ != nullptr && JobHost::is_job_channel(channel);
+}
+
 bool ShardHandlers::decides_connect(bool /*has_token*/) const {
   return static_cast<bool>(handlers_.connect);
 }
 
 bool ShardHandlers::decides_subscribe(std::string_view channel,
                                       const session::ChannelOptions& /*options*/) const {
-  return find_by_prefix(handlers_.subscribe, channel) != nullptr;
+  return has_subscribe(channel);
+}
+
+bool ShardHandlers::has_subscribe(std::string_view channel) const {
+  return is_job(channel) || find_by_prefix(handlers_.subscribe, channel) != nullptr;
+}
+
+bool ShardHandlers::has_publish(std::string_view channel) const {
+  return is_job(channel) || find_by_prefix(handlers_.publish, channel) != nullptr;
+}
+
+bool ShardHandlers::has_rpc(std::string_view method) const {
+  return (jobs_ != nullptr && jobs_->takes(method)) || handlers_.rpc.contains(method) ||
+         handlers_.rpc.contains(std::string_view{});
 }
 
 bool ShardHandlers::decides_publish(std::string_view channel,
                                     const session::ChannelOptions& /*options*/) const {
-  return find_by_prefix(handlers_.publish, channel) != nullptr;
+  return has_publish(channel);
 }
 
 bool ShardHandlers::decides_refresh() const {
@@ -142,7 +140,7 @@ bool ShardHandlers::decides_refresh() const {
 }
 
 bool ShardHandlers::takes_calls() const {
-  return !handlers_.rpc.empty();
+  return jobs_ != nullptr || !handlers_.rpc.empty();
 }
 
 bool ShardHandlers::takes_messages() const {
@@ -170,6 +168,14 @@ void ShardHandlers::connect(session::ConnectQuestion question,
 
 void ShardHandlers::subscribe(session::SubscribeQuestion question,
                               session::Decide<session::SubscribeGrant> decide) {
+  if (is_job(question.channel)) {
+    if (jobs_->may_watch(question.channel, question.caller.user)) {
+      decide(session::SubscribeGrant{});
+    } else {
+      decide(std::unexpected(to_refusal(session::kErrorPermissionDenied)));
+    }
+    return;
+  }
   const SubscribeHandler& handler = *find_by_prefix(handlers_.subscribe, question.channel);
   run("subscribe",
       handler({.caller = to_public(std::move(question.caller)),
@@ -188,6 +194,10 @@ void ShardHandlers::subscribe(session::SubscribeQuestion question,
 
 void ShardHandlers::publish(session::PublishQuestion question,
                             session::Decide<session::PublishGrant> decide) {
+  if (is_job(question.channel)) {
+    decide(std::unexpected(to_refusal(session::kErrorPermissionDenied)));
+    return;
+  }
   const PublishHandler& handler = *find_by_prefix(handlers_.publish, question.channel);
   run("publish",
       handler({.caller = to_public(std::move(question.caller)),
@@ -210,7 +220,11 @@ void ShardHandlers::refresh(session::Caller caller, session::Decide<session::Ref
       });
 }
 
-void ShardHandlers::rpc(session::RpcQuestion question, session::Decide<std::string> decide) {
+void ShardHandlers::rpc(session::RpcQuestion question, session::Decide<session::RpcGrant> decide) {
+  if (jobs_ != nullptr && jobs_->takes(question.method)) {
+    jobs_->call(shard_, std::move(question), std::move(decide));
+    return;
+  }
   auto found = handlers_.rpc.find(question.method);
   if (found == handlers_.rpc.end()) {
     found = handlers_.rpc.find(std::string_view{});
@@ -224,14 +238,27 @@ void ShardHandlers::rpc(session::RpcQuestion question, session::Decide<std::stri
       found->second({.caller = to_public(std::move(question.caller)),
                      .method = std::move(question.method),
                      .data = std::move(question.data)}),
-      std::move(decide), [](std::string& result) { return frame_text(result); });
+      std::move(decide), [](std::string& result) -> std::optional<session::RpcGrant> {
+        auto data = frame_text(result);
+        return data.has_value() ? std::optional(session::RpcGrant{std::move(*data), {}})
+                                : std::nullopt;
+      });
 }
 
 void ShardHandlers::message(session::Caller caller, std::string data) {
   handlers_.message(to_public(std::move(caller)), data);
 }
 
+void ShardHandlers::subscribed(const std::string& client, std::string_view channel) {
+  if (is_job(channel)) {
+    jobs_->watched(client, channel);
+  }
+}
+
 void ShardHandlers::disconnected(session::Caller caller) {
+  if (jobs_ != nullptr) {
+    jobs_->gone(caller.client);
+  }
   if (handlers_.disconnect) {
     handlers_.disconnect(to_public(std::move(caller)));
   }

@@ -3,6 +3,7 @@
 
 #include "server/base64.h"
 #include "server/json_view.h"
+#include "server/jwt_channels.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -446,11 +447,16 @@ Result<session::ConnectionClaims> Jwt::verify_connection(std::string_view token,
       return std::unexpected(text->error());
     }
   }
-  if (!expire_at.has_value()) {
-    return std::unexpected(expire_at.error());
+  Result<std::vector<session::ServerChannel>> channels = channel_claims(claims->raw);
+  const std::string* const meta = find_member(claims->raw, "meta");
+  if (!expire_at.has_value() || !channels.has_value()) {
+    return std::unexpected(expire_at.has_value() ? channels.error() : expire_at.error());
   }
-  return session::ConnectionClaims{
-      .user = std::move(*user), .info = std::move(*info), .expire_at = *expire_at};
+  return session::ConnectionClaims{.user = std::move(*user),
+                                   .info = std::move(*info),
+                                   .expire_at = *expire_at,
+                                   .channels = std::move(*channels),
+                                   .meta = meta == nullptr ? std::string{} : *meta};
 }
 
 Result<session::SubscriptionClaims> Jwt::verify_subscription(std::string_view token,

@@ -3,10 +3,14 @@
 
 #include <trunkline/version.h>
 
+#include "server/metrics_histogram.h"
+#include "server/metrics_proxy.h"
+
 #include <prometheus/client_metric.h>
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <array>
 #include <functional>
 #include <map>
 
@@ -74,28 +78,16 @@ class Families {
   void add_latency() {
     session::LatencyHistogram sum;
     for (const ShardStats& shard : shards_) {
-      const session::LatencyHistogram& histogram = shard.session.command_latency;
-      for (std::size_t i = 0; i < sum.counts.size(); ++i) {
-        sum.counts[i] += histogram.counts[i];
-      }
-      sum.sum += histogram.sum;
+      add_to(sum, shard.session.command_latency);
     }
-    ClientMetric metric;
-    std::uint64_t cumulative = 0;
-    for (std::size_t i = 0; i < sum.counts.size(); ++i) {
-      cumulative += sum.counts[i];
-      const bool last = i + 1 == sum.counts.size();
-      const double bound = std::chrono::duration<double>(sum.upper_bound(i)).count();
-      metric.histogram.bucket.push_back(
-          {cumulative, last ? std::numeric_limits<double>::infinity() : bound});
-    }
-    metric.histogram.sample_count = cumulative;
-    metric.histogram.sample_sum = std::chrono::duration<double>(sum.sum).count();
     families_.push_back({"trunkline_command_duration_seconds",
                          "From a command's arrival to its reply in the outbox",
                          MetricType::Histogram,
-                         {metric}});
+                         {histogram_metric(sum)}});
   }
+
+  // Made by somebody else.
+  void add_family(MetricFamily family) { families_.push_back(std::move(family)); }
 
   void add_build() {
     ClientMetric one = metric(MetricType::Gauge, 1);
@@ -249,6 +241,25 @@ void add_limits(Families& families, const std::vector<ShardStats>& shards,
        {"memory_bytes", static_cast<double>(facts.limits.memory_bytes_max)}});
 }
 
+void add_jobs(Families& families, const session::JobCounts& jobs) {
+  families.add_value(MetricType::Gauge, "trunkline_jobs_running",
+                     "Jobs whose handler has not returned", static_cast<double>(jobs.running));
+  families.add_value(MetricType::Gauge, "trunkline_jobs_queued", "Jobs that wait for a place",
+                     static_cast<double>(jobs.queued));
+  families.add_value(MetricType::Counter, "trunkline_jobs_started_total",
+                     "Jobs begun or put in line", static_cast<double>(jobs.started));
+  families.add_value(MetricType::Counter, "trunkline_jobs_refused_total",
+                     "Jobs refused because of a limit (106)", static_cast<double>(jobs.refused));
+  static constexpr std::array<const char*, session::kJobEnds> kNames = {
+      "result", "error", "cancelled", "abandoned", "too_long", "stopped"};
+  std::vector<std::pair<std::string, double>> ended;
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
+    ended.emplace_back(kNames[i], static_cast<double>(jobs.ended[i]));
+  }
+  families.add_labelled(MetricType::Counter, "trunkline_jobs_ended_total", "Jobs by how they ended",
+                        "how", ended);
+}
+
 }  // namespace
 
 std::string metrics_text(const std::vector<ShardStats>& shards, const ServerFacts& facts) {
@@ -269,6 +280,10 @@ std::string metrics_text(const std::vector<ShardStats>& shards, const ServerFact
       "trunkline_disconnects_total", "Connections ended by the server, by code",
       [](const ShardStats& shard) -> const auto& { return shard.session.disconnects; });
   families.add_latency();
+  add_jobs(families, facts.jobs);
+  for (MetricFamily& family : proxy_families(facts.proxies)) {
+    families.add_family(std::move(family));
+  }
   return families.text();
 }
 

@@ -3,6 +3,8 @@
 
 #include "net/admission.h"
 #include "net/shard.h"
+#include "server/proxy_stats.h"
+#include "session/job_table.h"
 
 #include <chrono>
 #include <string>
@@ -14,6 +16,8 @@ namespace trunkline::server {
 struct ServerFacts {
   net::LimitOptions limits;
   std::chrono::seconds uptime{0};
+  session::JobCounts jobs;
+  std::vector<ProxyStats> proxies;  // by shard; none without backends
 };
 
 // The statistics of all shards as Prometheus text (exposition format 0.0.4). Thread: any.

@@ -3,6 +3,7 @@
 
 #include "server/composition.h"
 #include "server/core.h"
+#include "server/page.h"
 
 #include <utility>
 
@@ -13,6 +14,9 @@ Server::Server(std::unique_ptr<server::Core> core) : core_(std::move(core)) {}
 Server::~Server() = default;
 
 Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
+  if (const Result<void> pages = server::check_pages(options.pages); !pages.has_value()) {
+    return std::unexpected(pages.error());
+  }
   Result<server::ServerConfig> config = server::effective_config(options);
   if (!config.has_value()) {
     return std::unexpected(config.error());
@@ -59,6 +63,18 @@ void Server::on_publish(std::string prefix, PublishHandler handler) {
 
 void Server::on_rpc(std::string method, RpcHandler handler) {
   core_->handlers().rpc.insert_or_assign(std::move(method), std::move(handler));
+}
+
+void Server::on_job(std::string method, JobHandler handler) {
+  core_->handlers().jobs.insert_or_assign(
+      std::move(method), std::make_shared<const server::JobMethod>(
+                             server::JobMethod{.function = std::move(handler), .coroutine = {}}));
+}
+
+void Server::on_job(std::string method, JobCoroutine handler) {
+  core_->handlers().jobs.insert_or_assign(
+      std::move(method), std::make_shared<const server::JobMethod>(
+                             server::JobMethod{.function = {}, .coroutine = std::move(handler)}));
 }
 
 void Server::on_refresh(RefreshHandler handler) {

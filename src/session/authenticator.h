@@ -7,18 +7,22 @@
 #include <trunkline/error.h>
 
 #include "core/time.h"
+#include "session/server_channel.h"
 
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace trunkline::session {
 
 // What a connection token says.
 struct ConnectionClaims {
-  std::string user;                   // `sub`; empty: anonymous
-  std::string info;                   // raw JSON, empty for none
-  std::optional<WallTime> expire_at;  // when the connection must have been refreshed
+  std::string user;                       // `sub`; empty: anonymous
+  std::string info;                       // raw JSON, empty for none
+  std::optional<WallTime> expire_at;      // when the connection must have been refreshed
+  std::vector<ServerChannel> channels{};  // `channels` and `subs`: server-side subscriptions
+  std::string meta{};                     // raw JSON that clients are not told; empty: none
 };
 
 // What a subscription token says.

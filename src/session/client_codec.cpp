@@ -166,6 +166,10 @@ bool read_push(od::value& value, ServerLine& out) {
       out.kind = key == "unsubscribe" ? ServerLineKind::kUnsubscribe : ServerLineKind::kDisconnect;
       return read_coded(member, out);
     }
+    if (key == "subscribe") {
+      out.kind = ServerLineKind::kSubscribe;
+      return read_raw(member, out.result);
+    }
     if (key == "gap") {
       out.kind = ServerLineKind::kGap;
       return read_gap(member, out.gap);
@@ -281,6 +285,9 @@ Result<ConnectReply> ServerLineDecoder::connect(std::string_view result) {
         if (key == "ping") {
           return read(value, reply.ping_seconds);
         }
+        if (key == "subs") {
+          return is_null(value) || read_raw(value, reply.subs);
+        }
         return key == "pong" ? read(value, reply.pong) : true;
       })) {
     return malformed("not a connect result", result);
@@ -323,6 +330,30 @@ Result<SubscribeReply> ServerLineDecoder::subscribe(std::string_view result) {
     return malformed("not a subscribe result", result);
   }
   return reply;
+}
+
+Result<std::vector<std::pair<std::string, std::string_view>>> ServerLineDecoder::subs(
+    std::string_view object) {
+  std::vector<std::pair<std::string, std::string_view>> found;
+  od::object fields;
+  bool good = object.empty() || parser_->open(object, fields);
+  if (good && !object.empty()) {
+    for (auto field : fields) {
+      std::string_view channel;
+      od::value value;
+      std::string_view result;
+      good = good && field.unescaped_key().get(channel) == simdjson::SUCCESS &&
+             field.value().get(value) == simdjson::SUCCESS && read_raw(value, result);
+      if (!good) {
+        break;
+      }
+      found.emplace_back(channel, result);
+    }
+  }
+  if (!good || (!object.empty() && !parser_->at_end())) {
+    return malformed("not subscribe results by channel", object);
+  }
+  return found;
 }
 
 Result<std::vector<Publication>> ServerLineDecoder::publications(std::string_view array) {

@@ -26,6 +26,8 @@ struct ConnectFields {
   std::string_view name{};
   std::string_view version{};
   const std::vector<std::pair<std::string, std::string>>& headers;
+  // Server-side subscriptions to go on with.
+  std::vector<std::pair<std::string_view, const Position*>> subs{};
 };
 
 struct SubscribeFields {
@@ -60,6 +62,7 @@ enum class ServerLineKind : std::uint8_t {
   kPublication,  // channel, publication, epoch
   kJoin,         // channel, info
   kLeave,        // channel, info
+  kSubscribe,    // channel, result: a server-side subscription begins
   kUnsubscribe,  // channel, code, text
   kGap,          // channel, gap
   kMessage,      // data
@@ -74,7 +77,7 @@ struct ServerLine {
   bool is_temporary = false;
   std::string_view text;  // an error's message, a push's reason
   std::string_view channel;
-  std::string_view result;  // raw JSON object of a reply; empty when it is missing
+  std::string_view result;  // raw JSON object of a reply or kSubscribe; empty when it is missing
   std::string_view data;
   std::string_view epoch;
   Publication publication;
@@ -89,6 +92,7 @@ struct ConnectReply {
   std::uint32_t ttl_seconds = 0;
   std::uint32_t ping_seconds = 0;  // 0: the server does not ping
   bool pong = false;
+  std::string_view subs;  // raw JSON object: subscribe results by channel; empty: none
 };
 
 struct SubscribeReply {
@@ -121,6 +125,9 @@ class ServerLineDecoder {
   // Bodies of replies, given the `result` or `publications` of the line before.
   [[nodiscard]] Result<ConnectReply> connect(std::string_view result);
   [[nodiscard]] Result<SubscribeReply> subscribe(std::string_view result);
+  // The channels of a connect reply's `subs`, each with its result to be read by subscribe().
+  [[nodiscard]] Result<std::vector<std::pair<std::string, std::string_view>>> subs(
+      std::string_view object);
   [[nodiscard]] Result<std::vector<Publication>> publications(std::string_view array);
   [[nodiscard]] Result<HistoryResult> history(std::string_view result);
   [[nodiscard]] Result<PresenceResult> presence(std::string_view result);

@@ -56,6 +56,16 @@ class Body {
 void write_connect(std::string& out, std::uint32_t id, const ConnectFields& fields) {
   Body body(id, "connect");
   body.text("token", fields.token).raw("data", fields.data);
+  if (!fields.subs.empty()) {
+    body.json().member("subs").raw("{");
+    for (const auto& [channel, position] : fields.subs) {
+      body.json().raw(body.json().view().back() == '{' ? "" : ",").string(channel);
+      body.json().raw(":").open();
+      body.flag("recover", true).text("epoch", position->epoch);
+      body.number("offset", position->offset.value).json().close();
+    }
+    body.json().raw("}");
+  }
   body.text("name", fields.name).text("version", fields.version);
   if (!fields.headers.empty()) {
     body.json().member("headers").open();

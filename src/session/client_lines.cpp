@@ -101,6 +101,8 @@ void ClientSession::on_line(std::string_view text, TimePoint now) {
       if (Subscribed* subscription = find(line.channel);
           subscription != nullptr && subscription->is_subscribed) {
         deliver(*subscription, line.publication, line.epoch);
+      } else if (subscription == nullptr && !server_side_.empty()) {
+        on_server_line(line);
       }
       break;
     case ServerLineKind::kPing:
@@ -191,7 +193,12 @@ void ClientSession::on_connect_reply(const ServerLine& line, TimePoint now) {
     wake_at(refresh_at_);
   }
   send_waiting();
+  const std::uint64_t connection = connection_;
+  const std::string_view subs = reply->subs;
   events_.on_connected(reply->client, reply->version);
+  if (connection == connection_ && state_ == State::kConnected) {
+    accept_server_subs(subs);
+  }
 }
 
 void ClientSession::on_refresh_reply(const ServerLine& line, TimePoint now) {
@@ -251,6 +258,10 @@ void ClientSession::on_push(const ServerLine& line, TimePoint now) {
     return;
   }
   Subscribed* subscription = find(line.channel);
+  if (subscription == nullptr && state_ == State::kConnected) {
+    on_server_line(line);
+    return;
+  }
   if (subscription == nullptr || !subscription->is_subscribed) {
     return;
   }

@@ -137,7 +137,8 @@ void ClientSession::on_transport_open(TimePoint now) {
                    .data = options_.data,
                    .name = options_.name,
                    .version = options_.version,
-                   .headers = options_.headers});
+                   .headers = options_.headers,
+                   .subs = resumable()});
   });
   // Not waiting for the connect reply saves a round trip; if it is refused, so are they.
   subscribe_all(now);
@@ -187,6 +188,9 @@ void ClientSession::invalidate_state() {
     if (subscription.has_position) {
       subscription.position = Position{.epoch = "_", .offset = {}};
     }
+  }
+  for (auto& [channel, subscription] : server_side_) {
+    subscription.position = Position{.epoch = "_", .offset = {}};
   }
 }
 

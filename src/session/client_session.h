@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -89,6 +90,15 @@ class ClientEvents {
   virtual void on_error(const ClientError& error) = 0;
   // To be answered with ClientSession::on_token and the ticket, at any time.
   virtual void on_token_needed(std::uint64_t ticket) = 0;
+
+  // Subscriptions that the server began.
+  virtual void on_server_subscribed(std::string_view channel, const SubscribedContext& context) = 0;
+  virtual void on_server_publication(std::string_view channel, const Publication& publication) = 0;
+  virtual void on_server_gap(std::string_view channel, const Gap& gap) = 0;
+  virtual void on_server_join(std::string_view channel, const ClientInfo& info) = 0;
+  virtual void on_server_leave(std::string_view channel, const ClientInfo& info) = 0;
+  virtual void on_server_unsubscribed(std::string_view channel, std::uint32_t code,
+                                      std::string_view reason) = 0;
 };
 
 enum class SubscriptionId : std::uint64_t {};
@@ -209,6 +219,13 @@ class ClientSession {
     TimePoint refresh_at = TimePoint::max();
   };
 
+  // A subscription that the server began. Kept over reconnects, where the server says which go on.
+  struct ServerSubscribed {
+    bool is_checked = false;  // positioned: offsets must follow each other
+    bool is_recoverable = false;
+    Position position;
+  };
+
   enum class TokenUse : std::uint8_t { kConnect, kRefresh };
 
   // Connection (client_session.cpp)
@@ -245,6 +262,12 @@ class ClientSession {
   void refuse_subscribe(Subscribed& subscription, ClientError error, TimePoint now);
   void on_sub_refresh_reply(Subscribed& subscription, const ServerLine& line, TimePoint now);
   void deliver(Subscribed& subscription, const Publication& publication, std::string_view epoch);
+  // How a publication fits behind a position, which it moves.
+  enum class Order : std::uint8_t { kNext, kGap, kRepeat };
+  static Order advance(Position& position, bool is_checked, const Publication& publication,
+                       std::string_view epoch);
+  static ClientError order_error(std::string_view channel, Offset expected, Offset got);
+  static SubscribedContext context_of(const SubscribeReply& reply);
   void on_unsubscribe_push(Subscribed& subscription, const ServerLine& line, TimePoint now);
   void end_subscription(SubscriptionId id, std::uint32_t code, std::string_view reason);
   void unsubscribe_refused(SubscriptionId id, TimePoint now);
@@ -256,6 +279,16 @@ class ClientSession {
                              TimePoint now);
   Subscribed* find(SubscriptionId id);
   Subscribed* find(std::string_view channel);
+
+  // Subscriptions that the server began (client_server_subs.cpp)
+  [[nodiscard]] std::vector<std::pair<std::string_view, const Position*>> resumable() const;
+  void accept_server_subs(std::string_view subs);
+  // False when the connection did not outlast it.
+  bool accept_server_sub(const std::string& channel, std::string_view result);
+  void on_server_line(const ServerLine& line);
+  void deliver_server_side(const std::string& channel, ServerSubscribed& subscription,
+                           const Publication& publication, std::string_view epoch);
+  void end_server_sub(const std::string& channel, std::uint32_t code, std::string_view reason);
 
   // Commands (client_requests.cpp)
   std::uint64_t next_number();
@@ -289,6 +322,7 @@ class ClientSession {
   std::map<std::uint64_t, Pending> pending_;
   std::map<SubscriptionId, Subscribed> subscriptions_;  // in the order they were made
   StringMap<Subscribed*> by_channel_;
+  std::map<std::string, ServerSubscribed, std::less<>> server_side_;
   std::string batch_;
 
   TimePoint wakeup_ = TimePoint::max();

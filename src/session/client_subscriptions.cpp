@@ -206,16 +206,20 @@ void ClientSession::refuse_subscribe(Subscribed& subscription, ClientError error
   subscription.events->on_error(error);
 }
 
+SubscribedContext ClientSession::context_of(const SubscribeReply& reply) {
+  return {.was_recovering = reply.was_recovering,
+          .recovered = reply.recovered,
+          .positioned = reply.positioned,
+          .recoverable = reply.recoverable,
+          .position = {},
+          .asked = {},
+          .recovered_publications = 0,
+          .data = reply.data};
+}
+
 void ClientSession::accept_subscribe(Subscribed& subscription, const SubscribeReply& reply,
                                      TimePoint now) {
-  SubscribedContext context{.was_recovering = reply.was_recovering,
-                            .recovered = reply.recovered,
-                            .positioned = reply.positioned,
-                            .recoverable = reply.recoverable,
-                            .position = {},
-                            .asked = {},
-                            .recovered_publications = 0,
-                            .data = reply.data};
+  SubscribedContext context = context_of(reply);
   if (reply.was_recovering && subscription.has_position) {
     context.asked = subscription.position;
   }
@@ -257,30 +261,40 @@ void ClientSession::accept_subscribe(Subscribed& subscription, const SubscribeRe
 // The hot path. The position moves first: whatever the user does inside, it is right.
 void ClientSession::deliver(Subscribed& subscription, const Publication& publication,
                             std::string_view epoch) {
-  if (publication.offset.value != 0) {
-    const Offset expected = subscription.position.offset.next();
-    if (subscription.is_checked && publication.offset != expected) {
-      const bool is_repeat = publication.offset < expected;
-      if (!is_repeat) {
-        subscription.position.offset = publication.offset;
-      }
-      const SubscriptionId id = subscription.id;
-      subscription.events->on_error(
-          {{ErrorCode::kProtocolError,
-            fmt::format("{}: expected offset {}, got {}", subscription.channel, expected.value,
-                        publication.offset.value)}});
-      const Subscribed* still = find(id);
-      if (is_repeat || still == nullptr || !still->is_subscribed) {
-        return;
-      }
-    }
-    subscription.position.offset = publication.offset;
-    // A subscription from before the stream's beginning learns its epoch here.
-    if (subscription.position.epoch.empty() && !epoch.empty()) {
-      subscription.position.epoch = epoch;
+  const Offset expected = subscription.position.offset.next();
+  const Order order = advance(subscription.position, subscription.is_checked, publication, epoch);
+  if (order != Order::kNext) {
+    const SubscriptionId id = subscription.id;
+    subscription.events->on_error(order_error(subscription.channel, expected, publication.offset));
+    const Subscribed* still = find(id);
+    if (order == Order::kRepeat || still == nullptr || !still->is_subscribed) {
+      return;
     }
   }
   subscription.events->on_publication(publication);
+}
+
+ClientSession::Order ClientSession::advance(Position& position, bool is_checked,
+                                            const Publication& publication,
+                                            std::string_view epoch) {
+  if (publication.offset.value == 0) {
+    return Order::kNext;  // it is in no log
+  }
+  const Offset expected = position.offset.next();
+  if (is_checked && publication.offset < expected) {
+    return Order::kRepeat;
+  }
+  position.offset = publication.offset;
+  // A subscription from before the stream's beginning learns its epoch here.
+  if (position.epoch.empty() && !epoch.empty()) {
+    position.epoch = epoch;
+  }
+  return is_checked && publication.offset != expected ? Order::kGap : Order::kNext;
+}
+
+ClientError ClientSession::order_error(std::string_view channel, Offset expected, Offset got) {
+  return {{ErrorCode::kProtocolError,
+           fmt::format("{}: expected offset {}, got {}", channel, expected.value, got.value)}};
 }
 
 void ClientSession::on_unsubscribe_push(Subscribed& subscription, const ServerLine& line,

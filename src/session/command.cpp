@@ -8,6 +8,7 @@
 #include <simdjson.h>
 
 #include <limits>
+#include <vector>
 
 namespace trunkline::session {
 
@@ -148,6 +149,9 @@ class Fields {
 struct CommandDecoder::Parser {
   od::parser parser;
   od::document document;
+  // Of the connect command.
+  std::vector<ConnectSub> subs;
+  std::vector<std::pair<std::string_view, std::string_view>> headers;
 
   template <class Body>
   bool object(od::value value, Body& body) {
@@ -172,8 +176,44 @@ struct CommandDecoder::Parser {
     return key == "token"     ? fields.text(body.token)
            : key == "name"    ? fields.text(body.name)
            : key == "version" ? fields.text(body.version)
+           : key == "subs"    ? read_subs(value, body)
+           : key == "headers" ? read_headers(value, body)
            : key == "data"    ? fields.raw(document, body.data)
                               : true;
+  }
+
+  // {"channel":{"recover":…,"epoch":…,"offset":…}, …}
+  bool read_subs(od::value& value, ConnectCommand& body) {
+    subs.clear();
+    const bool good = is_null(value) || object(value, subs);
+    body.subs = subs;
+    return good;
+  }
+
+  // {"name":"value", …}
+  bool read_headers(od::value& value, ConnectCommand& body) {
+    headers.clear();
+    const bool good = is_null(value) || object(value, headers);
+    body.headers = headers;
+    return good;
+  }
+
+  bool read(std::string_view key, od::value& value,
+            std::vector<std::pair<std::string_view, std::string_view>>& all) {
+    return Fields(value).text(all.emplace_back(key, std::string_view{}).second);
+  }
+
+  bool read(std::string_view key, od::value& value, std::vector<ConnectSub>& all) {
+    ConnectSub& sub = all.emplace_back(ConnectSub{.channel = key});
+    return is_null(value) || object(value, sub);
+  }
+
+  bool read(std::string_view key, od::value& value, ConnectSub& sub) {
+    Fields fields(value);
+    return key == "recover"  ? fields.flag(sub.recover)
+           : key == "epoch"  ? fields.text(sub.epoch)
+           : key == "offset" ? fields.number(sub.offset)
+                             : true;
   }
 
   bool read(std::string_view key, od::value& value, SubscribeCommand& body) {

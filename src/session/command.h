@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 namespace trunkline::session {
@@ -21,11 +22,21 @@ namespace trunkline::session {
 // An empty command: the answer to a ping.
 struct PongCommand {};
 
+// Of a connect command: a server-side subscription that the client had before, and where it stands.
+struct ConnectSub {
+  std::string_view channel{};
+  bool recover = false;
+  std::string_view epoch{};
+  std::uint64_t offset = 0;
+};
+
 struct ConnectCommand {
   std::string_view token;
   std::string_view data;  // raw JSON; empty when absent
   std::string_view name;
   std::string_view version;
+  std::span<const ConnectSub> subs{};
+  std::span<const std::pair<std::string_view, std::string_view>> headers{};
 };
 
 struct SubscribeCommand {

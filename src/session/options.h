@@ -54,6 +54,11 @@ struct ChannelOptions {
   bool allow_history_for_subscriber = false;
   bool allow_user_limited_channels = false;
   OnLost on_lost = OnLost::kResync;  // ours: slow_subscriber.on_lost
+  // For the application, which the session asks whether it decides: the places of the backends
+  // among those of the configuration, from 1 (`…_proxy_enabled`, `…_proxy_name`); 0: none.
+  std::uint16_t subscribe_proxy = 0;
+  std::uint16_t publish_proxy = 0;
+  std::uint16_t sub_refresh_proxy = 0;
 
   [[nodiscard]] bool has_history() const { return history_size > 0 && history_ttl > Duration{0}; }
 };
@@ -84,12 +89,19 @@ struct ClientOptions {
   std::size_t channel_limit = 128;
   std::size_t history_max_publication_limit = 300;
   std::size_t recovery_max_publication_limit = 300;
+  // client.subscribe_to_user_personal_channel: `#user`, in a namespace unless that is empty.
+  bool personal_channel = false;
+  std::string personal_channel_namespace;
   std::size_t user_connection_limit = 0;  // 0: none; anonymous users are not counted
   std::size_t calls_in_flight_max = 32;  // ours: rpc commands that the application has not answered
   // Commands of one client and errors that it was answered; each rate applies, empty: no limit.
   std::vector<Rate> command_rates;
   std::vector<Rate> error_rates;
   std::vector<std::string> allowed_origins;
+  // What ClientContext keeps: names of header fields, compared without case. From the proxies'
+  // `http_headers` and `emulated_headers`.
+  std::vector<std::string> request_headers_kept{};
+  std::vector<std::string> emulated_headers_kept{};
 };
 
 struct Options {

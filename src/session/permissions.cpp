@@ -72,6 +72,15 @@ UserLimit user_limit(const ChannelRules& rules, const ChannelOptions& options,
   return UserLimit::kExcluded;
 }
 
+std::string personal_channel(const ChannelRules& rules, std::string_view space,
+                             std::string_view user) {
+  std::string channel(space);
+  channel += space.empty() ? "" : rules.namespace_boundary;
+  channel += rules.user_boundary;
+  channel += user;
+  return channel;
+}
+
 bool may_subscribe(const ChannelOptions& options, const Asker& asker) {
   return allowed(options.allow_subscribe_for_client, options.allow_subscribe_for_anonymous, false,
                  asker);

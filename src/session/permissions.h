@@ -7,6 +7,7 @@
 #include "hub/messages.h"
 #include "session/options.h"
 
+#include <string>
 #include <string_view>
 
 namespace trunkline::session {
@@ -29,6 +30,10 @@ namespace trunkline::session {
 enum class UserLimit : std::uint8_t { kNone, kIncluded, kExcluded };
 [[nodiscard]] UserLimit user_limit(const ChannelRules& rules, const ChannelOptions& options,
                                    std::string_view channel, std::string_view user);
+
+// The channel of a user's own: `#user`, or `namespace:#user`.
+[[nodiscard]] std::string personal_channel(const ChannelRules& rules, std::string_view space,
+                                           std::string_view user);
 
 // The three questions below are asked after tokens and features were looked at.
 struct Asker {

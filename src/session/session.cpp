@@ -43,10 +43,14 @@ std::string unsubscribe_push(std::string_view channel, Unsubscribe why) {
 
 }  // namespace
 
-Session::Session(Environment& environment, Link& link)
-    : environment_(environment),
+Session::Session(Environment& environment, Link& link, Fields request_headers)
+    : hub::Sink(&link),
+      environment_(environment),
       link_(link),
       id_(environment.registry.add(*this)),
+      context_(request_headers.empty() ? nullptr
+                                       : std::make_shared<const ClientContext>(ClientContext{
+                                             .request_headers = std::move(request_headers)})),
       stale_at_(environment.now.monotonic + environment.options.client.stale_close_delay),
       ping_at_(kNever),
       pong_due_(kNever) {
@@ -70,6 +74,10 @@ void Session::end() {
     environment_.users->release(user_);
   }
   state_ = State::kEnded;
+  if (std::exchange(asked_, false)) {
+    environment_.application->forget(client_);
+  }
+  connecting_.reset();
   environment_.timers.disarm(*this);
   waiting_.clear();
   // Each ends at its home from its destructor; moved out so that nothing finds half a list.
@@ -102,8 +110,12 @@ void Session::end_soon(const Disconnect& why) {
 
 bool Session::unsubscribe(std::string_view channel, Unsubscribe why) {
   const Entry* entry = find_entry(channel);
-  if (state_ != State::kConnected || entry == nullptr || entry->pending) {
+  if (state_ != State::kConnected || entry == nullptr) {
     return false;
+  }
+  if (entry->pending) {
+    entry->pending->ended = why;
+    return true;
   }
   const std::string name(channel);
   erase_entry(*entry);
@@ -175,6 +187,23 @@ void Session::on_ready(hub::Subscription& subscription) {
   link_.want_flush();
 }
 
+bool Session::send(std::string_view data) {
+  if (state_ != State::kConnected || ending_ != nullptr) {
+    return false;
+  }
+  flush_batch();
+  JsonText json;
+  json.raw(R"({"push":{"message":{"data":)").raw(data).raw("}}}");
+  std::string frame = link_.text_frame(json.view());
+  const bool taken = link_.outbox().push(std::move(frame)) == outbox::Verdict::kAccepted;
+  if (taken) {
+    link_.want_flush();
+  } else {
+    log_limit(Limit::kSlow, "was not sent a message: client.queue_max_size is full");
+  }
+  return taken;
+}
+
 void Session::on_event(hub::Subscription& /*subscription*/, hub::EventKind /*kind*/,
                        const hub::SharedFrame& frame) {
   if (state_ == State::kEnded || ending_ != nullptr) {
@@ -197,7 +226,12 @@ void Session::on_lost(hub::Subscription& subscription) {
   const ChannelOptions* options = find_options(environment_.options.channel, channel);
   switch (options == nullptr ? OnLost::kResync : options->on_lost) {
     case OnLost::kResync:
-      unsubscribe(channel, kUnsubscribeInsufficientState);
+      if (is_from_server(channel)) {
+        // The client can not ask for it again; connecting again, it says where it stood.
+        disconnect(kDisconnectInsufficientState);
+      } else {
+        unsubscribe(channel, kUnsubscribeInsufficientState);
+      }
       return;
     case OnLost::kDisconnect:
       disconnect(kDisconnectInsufficientState);
@@ -251,8 +285,9 @@ void Session::arm() {
       for (const Entry& entry : entries_) {
         // One that is on its way can not be ended; its end is looked at when it has come.
         if (!entry.pending && entry.granted && entry.granted->expire_at.has_value()) {
-          due = std::min(due, now.monotonic + until(*entry.granted->expire_at,
-                                                    options.expired_sub_close_delay, now.wall));
+          const bool asks = entry.granted->is_applications && !entry.granted->refreshing;
+          const Duration grace = asks ? Duration{0} : options.expired_sub_close_delay;
+          due = std::min(due, now.monotonic + until(*entry.granted->expire_at, grace, now.wall));
         }
       }
       break;
@@ -318,14 +353,44 @@ void Session::check_expiry() {
       return;
     }
   }
+  check_subscriptions_expiry();
+}
+
+void Session::check_subscriptions_expiry() {
+  const WallTime now = environment_.now.wall;
+  const Duration grace = environment_.options.client.expired_sub_close_delay;
+  // By name, since both an end and an answer at once change the list.
   std::vector<std::string> expired;
+  std::vector<std::string> due;
   for (const Entry& entry : entries_) {
-    if (!entry.pending && entry.granted && entry.granted->expire_at.has_value() &&
-        until(*entry.granted->expire_at, options.expired_sub_close_delay, now) <= Duration{0}) {
+    if (entry.pending || !entry.granted || !entry.granted->expire_at.has_value()) {
+      continue;
+    }
+    const Granted& granted = *entry.granted;
+    if (until(*granted.expire_at, grace, now) <= Duration{0}) {
       expired.push_back(entry.channel());
+    } else if (granted.is_applications && !granted.refreshing &&
+               until(*granted.expire_at, Duration{0}, now) <= Duration{0}) {
+      due.push_back(entry.channel());
     }
   }
   for (const std::string& channel : expired) {
+    if (state_ == State::kConnected) {
+      end_expired(channel);
+    }
+  }
+  for (const std::string& channel : due) {
+    const Entry* entry = state_ == State::kConnected ? find_entry(channel) : nullptr;
+    if (entry != nullptr && entry->granted) {
+      ask_sub_refresh(channel, *entry->granted);
+    }
+  }
+}
+
+void Session::end_expired(const std::string& channel) {
+  if (is_from_server(channel)) {
+    disconnect(kDisconnectSubscriptionExpired);
+  } else {
     unsubscribe(channel, kUnsubscribeExpired);
   }
 }

@@ -19,12 +19,14 @@
 #include "session/application.h"
 #include "session/authenticator.h"
 #include "session/command.h"
+#include "session/json.h"
 #include "session/json_codec.h"
 #include "session/limit_log.h"
 #include "session/options.h"
 #include "session/permissions.h"
 #include "session/protocol.h"
 #include "session/registry.h"
+#include "session/server_channel.h"
 #include "session/snapshot.h"
 #include "session/stats.h"
 #include "session/user_limiter.h"
@@ -85,13 +87,15 @@ struct Environment {
   LimitLog limit_log{};
   // A line for the log about a client's mistake that the client cannot see the reason of.
   std::function<void(std::string_view)> log = [](std::string_view) {};
+  // None: a client has at connect what its token says, and its personal channel.
+  ServerChannelsFunction server_channels{};
 };
 
 // Thread: owning shard.
 class Session final : public hub::Sink, public Timer {
  public:
-  // Both must outlive the session.
-  Session(Environment& environment, Link& link);
+  // Both must outlive the session. `request_headers`: those of the handshake that are kept.
+  Session(Environment& environment, Link& link, Fields request_headers = {});
   // Ends all subscriptions; the connection is gone or on its way out.
   ~Session() override;
 
@@ -110,8 +114,19 @@ class Session final : public hub::Sink, public Timer {
 
   void disconnect(Disconnect why) { disconnect(why.code, why.reason); }
 
-  // Ends one subscription from the server's side; false when there is none.
+  // Ends one subscription from the server's side, whoever began it; false when there is none. One
+  // that is on its way ends as soon as the client has been told of it.
   bool unsubscribe(std::string_view channel, Unsubscribe why);
+
+  // Begins one from the server's side: the client is told by a push, and what is published after
+  // the position in it follows. False when the client has the channel already (that subscription
+  // stays as it is), is not connected, or may not have more: a limit or an unknown namespace, which
+  // the log then names. (session_server_subs.cpp)
+  bool subscribe_from_server(ServerChannel channel);
+
+  // Tells the client something that belongs to no channel (push `message`); raw JSON. False when it
+  // is not connected, or has too much to read already: nobody keeps the message then.
+  bool send(std::string_view data);
 
   [[nodiscard]] SessionId id() const { return id_; }
 
@@ -138,9 +153,17 @@ class Session final : public hub::Sink, public Timer {
     std::vector<TokenBucket> errors;
   };
 
-  // A subscribe command on its way.
+  // Who began a subscription, which says how the client is told of it.
+  enum class Beginning : std::uint8_t {
+    kCommand,  // the client; by the reply
+    kPush,     // the server; by a push
+    kConnect,  // the server; in the connect reply
+  };
+
+  // A subscription on its way.
   struct Subscribing {
     std::uint64_t ticket = 0;  // tells it from a later one for the same channel
+    Beginning beginning = Beginning::kCommand;
     std::string channel;
     std::uint32_t id = 0;
     bool recover = false;
@@ -155,20 +178,40 @@ class Session final : public hub::Sink, public Timer {
     bool was_recovering = false;
     std::vector<std::uint32_t> unsubscribes;  // ids of commands that wait for it
     std::string later;                        // commands for the channel behind those
+    std::optional<Unsubscribe> ended;         // by the server, meanwhile
     std::string data;                         // raw JSON for the client, of the application
+    TimePoint received;
+    // Of a server-side one.
+    std::string result;  // in the connect reply; empty: not known yet
+    Offset next;         // where the cursor begins behind that reply
+  };
+
+  // A connect that waits for its server-side subscriptions.
+  struct Connecting {
+    std::uint32_t id = 0;
+    ConnectionClaims claims;
+    std::string data;                  // raw JSON for the client, of the application
+    std::vector<ServerChannel> asked;  // what the client had before, with its positions
+    std::size_t attaching = 0;         // channels without a result
+    std::size_t recovered_bytes = 0;   // of publications in the results
     TimePoint received;
   };
 
-  // What a subscription token brought.
+  // What a subscription token or the application brought.
   struct Granted {
     std::string info;
     std::optional<WallTime> expire_at;
+    // The application says how long the subscription goes on; its client is not asked.
+    bool is_applications = false;
+    bool refreshing = false;   // … and has been asked
+    std::uint64_t ticket = 0;  // of the subscription
   };
 
   struct Entry {
     std::unique_ptr<hub::Subscription> subscription;
     std::unique_ptr<Subscribing> pending;
     std::unique_ptr<Granted> granted;
+    bool from_server = false;
 
     [[nodiscard]] const std::string& channel() const {
       return pending ? pending->channel : subscription->channel();
@@ -181,7 +224,7 @@ class Session final : public hub::Sink, public Timer {
   void handle(const Command& command, std::string_view line);
   void handle_pong();
   void publish(std::uint32_t id, const PublishCommand& command);
-  void publish_now(std::uint32_t id, const std::string& channel, std::string data);
+  void publish_now(std::uint32_t id, const std::string& channel, PublishGrant what);
   void history(std::uint32_t id, const HistoryCommand& command);
   void presence(std::uint32_t id, std::string_view channel, bool stats_only);
   void refresh(std::uint32_t id, const RefreshCommand& command);
@@ -191,6 +234,24 @@ class Session final : public hub::Sink, public Timer {
   void connect(std::uint32_t id, const ConnectCommand& command);
   void authenticated(std::uint32_t id, const ConnectionClaims& claims, std::string data);
   void connected(std::uint32_t id, const ConnectionClaims& claims, std::string_view data);
+  void write_connected(std::uint32_t id, const ConnectionClaims& claims, std::string_view data,
+                       std::string_view subs);
+
+  // Subscriptions that the server began. (session_server_subs.cpp)
+  void remember_asked(std::span<const ConnectSub> subs);
+  [[nodiscard]] std::vector<ServerChannel> channels_at_connect(const ConnectionClaims& claims);
+  void attach_at_connect(std::uint32_t id, const ConnectionClaims& claims, std::string_view data);
+  void begin_from_server(ServerChannel channel, const ChannelOptions& options, Beginning beginning);
+  void finish_server_side(Entry& entry, Offset result_offset, Offset next,
+                          std::string_view publications, std::string_view data);
+  void push_subscribed(Entry& entry, Offset next, std::string_view data);
+  [[nodiscard]] std::size_t reply_room(const Subscribing& pending) const;
+  void finish_connect();
+  void refuse_connect(const ErrorReply& error);
+  void fail_server_side(Entry& entry, const ErrorReply& error);
+  [[nodiscard]] bool is_from_server(std::string_view channel);
+  void note_token_channels(const ConnectionClaims& claims);
+  [[nodiscard]] bool has_token_channels(const ConnectionClaims& claims) const;
 
   // What the application is asked. (session_application.cpp)
   [[nodiscard]] Caller caller() const;
@@ -205,6 +266,13 @@ class Session final : public hub::Sink, public Timer {
   // The application says how long a connection goes on; its client is not asked.
   [[nodiscard]] bool refreshes_itself() const;
   void ask_refresh();
+  [[nodiscard]] std::unique_ptr<Granted> grant(std::string_view channel, std::uint64_t ticket,
+                                               std::string info,
+                                               std::optional<WallTime> expire_at) const;
+  void ask_sub_refresh(const std::string& channel, Granted& granted);
+  void end_expired(const std::string& channel);
+  void keep_headers(const ConnectCommand& command);
+  void keep_meta(std::string meta);
 
   // What one client may ask for. (session_limits.cpp)
   [[nodiscard]] bool within_rate(const Command& command);
@@ -221,9 +289,14 @@ class Session final : public hub::Sink, public Timer {
   void attach(const Entry& entry);
   void attached(std::uint64_t ticket, std::unique_ptr<hub::Subscription> subscription,
                 const hub::Attached& attached);
+  void go_live(Entry& entry, bool join_leave, Offset next);
+  void catch_up(Entry& entry, Subscribing& pending);
+  static void write_result(JsonText& json, const Subscribing& pending, std::string_view epoch,
+                           Offset offset, std::string_view publications, std::string_view data);
   static std::optional<std::string> cached(const Subscribing& pending,
                                            const hub::Subscription& subscription);
-  std::string missed(Offset& next, Offset top, const replay::Window& window) const;
+  std::string missed(Offset& next, Offset top, const replay::Window& window,
+                     std::size_t bytes_max) const;
   void ask_snapshot(Entry& entry);
   void snapshot_taken(std::uint64_t ticket, Result<Snapshot> snapshot);
   void finish_subscribe(Entry& entry, Offset result_offset, Offset next,
@@ -256,6 +329,7 @@ class Session final : public hub::Sink, public Timer {
   void end_soon(const Disconnect& why);
   void arm();
   void check_expiry();
+  void check_subscriptions_expiry();
 
   Environment& environment_;
   Link& link_;
@@ -266,6 +340,7 @@ class Session final : public hub::Sink, public Timer {
   bool exclusive_ = false;   // a command with a large answer is on its way
   bool counted_ = false;     // by the user limiter
   bool refreshing_ = false;  // the application is asked how long the connection goes on
+  bool asked_ = false;       // the application, something
   // Set where the session may not be ended at once: to be closed with this by its timer.
   const Disconnect* ending_ = nullptr;
   std::uint16_t in_flight_ = 0;  // commands whose home has not answered
@@ -273,10 +348,14 @@ class Session final : public hub::Sink, public Timer {
   std::string client_;
   std::string user_;
   std::string info_;
+  std::shared_ptr<const ClientContext> context_;
   std::string batch_;    // replies of the message that is being handled, joined by '\n'
   std::string waiting_;  // commands that wait while paused
   std::vector<Entry> entries_;
   std::unique_ptr<Rates> rates_;
+  std::unique_ptr<Connecting> connecting_;  // until the connect is answered
+  // Names, sorted, of what the connection token granted; none: nothing.
+  std::unique_ptr<std::vector<std::string>> token_channels_;
   std::uint64_t last_ticket_ = 0;
   std::optional<WallTime> expire_at_;
   TimePoint stale_at_;

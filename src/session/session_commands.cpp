@@ -36,7 +36,8 @@ void write_expiry(JsonText& json, const std::optional<WallTime>& expire_at, Wall
 // — input —
 
 bool Session::is_paused() const {
-  return exclusive_ || in_flight_ >= kInFlightMax || link_.outbox().above_high_water();
+  return exclusive_ || (connecting_ && connecting_->attaching > 0) || in_flight_ >= kInFlightMax ||
+         link_.outbox().above_high_water();
 }
 
 void Session::on_message(std::span<char> message) {
@@ -212,6 +213,11 @@ void Session::refresh(std::uint32_t id, const RefreshCommand& command) {
     disconnect(kDisconnectInvalidToken);
     return;
   }
+  if (!has_token_channels(*claims)) {
+    // Connecting again, it gets those of the new token.
+    disconnect(kDisconnectInsufficientState);
+    return;
+  }
   expire_at_ = claims->expire_at;
   info_ = claims->info;
   JsonText json;
@@ -233,7 +239,7 @@ void Session::sub_refresh(std::uint32_t id, const SubRefreshCommand& command) {
     reply_error(id, kErrorPermissionDenied);
     return;
   }
-  if (!entry->granted || !entry->granted->expire_at.has_value()) {
+  if (entry->from_server || !entry->granted || !entry->granted->expire_at.has_value()) {
     disconnect(kDisconnectBadRequest);
     return;
   }
@@ -253,7 +259,8 @@ void Session::sub_refresh(std::uint32_t id, const SubRefreshCommand& command) {
     disconnect(kDisconnectInvalidToken);
     return;
   }
-  *entry->granted = Granted{claims->info, claims->expire_at};
+  entry->granted->info = claims->info;
+  entry->granted->expire_at = claims->expire_at;
   JsonText json;
   json.open();
   write_expiry(json, claims->expire_at, environment_.now.wall);
@@ -305,23 +312,24 @@ void Session::publish(std::uint32_t id, const PublishCommand& command) {
     reply_error(id, kErrorPermissionDenied);
     return;
   }
-  publish_now(id, std::string(command.channel), std::string(command.data));
+  publish_now(id, std::string(command.channel), {.data = std::string(command.data)});
 }
 
-void Session::publish_now(std::uint32_t id, const std::string& channel, std::string data) {
+void Session::publish_now(std::uint32_t id, const std::string& channel, PublishGrant what) {
   const ChannelOptions* options = find_options(environment_.options.channel, channel);
   TRUNKLINE_ASSERT(options != nullptr);
   const Entry* entry = find_entry(channel);
   hub::PublishRequest request{
       .channel = channel,
       .settings = channel_settings(environment_.options.channel, *options),
-      .publication = {.data = std::move(data),
+      .publication = {.data = std::move(what.data),
                       .info =
                           hub::ClientInfo{client_, user_, info_,
                                           entry != nullptr && entry->granted ? entry->granted->info
                                                                              : std::string{}},
-                      .tags = {}},
-      .idempotency_key = {},
+                      .tags = std::move(what.tags)},
+      .logged = !what.skip_history,
+      .idempotency_key = std::move(what.idempotency_key),
       .done = when_done<Position>(
           id, false, [](Session& session, std::uint32_t reply_id, const Position& /*position*/) {
             session.reply(reply_id, "publish", "{}");

@@ -14,6 +14,8 @@ namespace trunkline::session {
 
 void Session::connect(std::uint32_t id, const ConnectCommand& command) {
   const ClientOptions& options = environment_.options.client;
+  remember_asked(command.subs);
+  keep_headers(command);
   client_ = environment_.random.uuid();
   if (command.token.empty()) {
     const bool asks =
@@ -44,6 +46,8 @@ void Session::connect(std::uint32_t id, const ConnectCommand& command) {
     disconnect(kDisconnectPermissionDenied);
     return;
   }
+  note_token_channels(*claims);
+  keep_meta(claims->meta);
   ask_connect(id, command, *claims);
 }
 
@@ -83,11 +87,17 @@ void Session::authenticated(std::uint32_t id, const ConnectionClaims& claims, st
 }
 
 void Session::connected(std::uint32_t id, const ConnectionClaims& claims, std::string_view data) {
+  user_ = claims.user;
+  info_ = claims.info;
+  attach_at_connect(id, claims, data);
+}
+
+// `subs`: results of server-side subscriptions, by channel; empty: none.
+void Session::write_connected(std::uint32_t id, const ConnectionClaims& claims,
+                              std::string_view data, std::string_view subs) {
   const ClientOptions& options = environment_.options.client;
   const Now& now = environment_.now;
   state_ = State::kConnected;
-  user_ = claims.user;
-  info_ = claims.info;
   expire_at_ = claims.expire_at;
   environment_.registry.add_user(user_, id_);
   ++environment_.stats.connected;
@@ -102,6 +112,9 @@ void Session::connected(std::uint32_t id, const ConnectionClaims& claims, std::s
   json.member("version").string(environment_.options.server_version);
   if (!data.empty()) {
     json.member("data").raw(data);
+  }
+  if (!subs.empty()) {
+    json.member("subs").raw(subs);
   }
   if (!refreshes_itself()) {
     write_expiry(json, expire_at_, now.wall);

@@ -25,8 +25,6 @@ namespace {
 constexpr std::int64_t kFlagRejectUnrecovered = 2;
 // A snapshot so slow that the log was trimmed meanwhile is taken again, so often.
 constexpr int kSnapshotAttemptsMax = 3;
-// Of recovered publications inside a subscribe reply; the rest follows as ordinary pushes.
-constexpr std::size_t kRecoveredBytesMax = 128UL * 1024;
 // Of commands that wait for a subscribe under way: unsubscribes, and what follows them.
 constexpr std::size_t kWaitingUnsubscribesMax = 64;
 constexpr std::size_t kLaterBytesMax = 64UL * 1024;
@@ -67,7 +65,7 @@ std::optional<ErrorReply> Session::check_token(const SubscribeCommand& command,
     disconnect(kDisconnectInvalidToken);
     return kErrorPermissionDenied;
   }
-  granted = std::make_unique<Granted>(Granted{claims->info, claims->expire_at});
+  granted = grant(command.channel, last_ticket_ + 1, claims->info, claims->expire_at);
   return std::nullopt;
 }
 
@@ -214,13 +212,14 @@ std::optional<std::string> Session::cached(const Subscribing& pending,
 }
 
 // What the client has missed, as far as one reply may hold it; `next` is what follows.
-std::string Session::missed(Offset& next, Offset top, const replay::Window& window) const {
+std::string Session::missed(Offset& next, Offset top, const replay::Window& window,
+                            std::size_t bytes_max) const {
   const std::uint64_t count_max = environment_.options.client.recovery_max_publication_limit;
   const Offset first = next;
   std::size_t bytes = 0;
   while (next <= top && next.value - first.value < count_max) {
     bytes += window.record(next).body_bytes;
-    if (bytes > kRecoveredBytesMax && next > first) {
+    if (bytes > bytes_max && (next > first || bytes_max == 0)) {
       break;
     }
     next = next.next();
@@ -260,8 +259,16 @@ void Session::attached(std::uint64_t ticket, std::unique_ptr<hub::Subscription> 
       // The client's own position comes back; the publications bring it forward.
       result = pending.since.offset;
       next = *from;
-      publications = missed(next, where.top.offset, entry.subscription->window());
+      publications =
+          missed(next, where.top.offset, entry.subscription->window(), reply_room(pending));
     }
+  }
+  const bool lost = pending.was_recovering && !pending.recovered;
+  if (lost && options->on_lost == OnLost::kLatest && where.history_first <= where.top.offset) {
+    // What is left of a state that was missed: the newest of it.
+    TRUNKLINE_SOMETIMES("a late one begins with the newest");
+    result = Offset{where.top.offset.value - 1};
+    next = where.top.offset;
   }
   if (pending.was_recovering) {
     ++(pending.recovered ? environment_.stats.recoveries : environment_.stats.failed_recoveries);
@@ -270,7 +277,8 @@ void Session::attached(std::uint64_t ticket, std::unique_ptr<hub::Subscription> 
     fail_subscribe(ticket, kErrorUnrecoverablePosition);
     return;
   }
-  const bool snapshot = !pending.recovered && environment_.snapshots != nullptr &&
+  const bool has_data = pending.beginning != Beginning::kCommand && !pending.data.empty();
+  const bool snapshot = !pending.recovered && !has_data && environment_.snapshots != nullptr &&
                         environment_.snapshots->covers(pending.channel);
   if (snapshot) {
     ask_snapshot(entry);
@@ -331,38 +339,59 @@ void Session::snapshot_taken(std::uint64_t ticket, Result<Snapshot> snapshot) {
 
 void Session::finish_subscribe(Entry& entry, Offset result_offset, Offset next,
                                std::string_view publications, std::string_view data) {
+  if (entry.pending->beginning != Beginning::kCommand) {
+    finish_server_side(entry, result_offset, next, publications, data);
+    return;
+  }
   const std::unique_ptr<Subscribing> pending = std::move(entry.pending);
   JsonText json;
   json.open();
-  write_expiry(json, entry.granted ? entry.granted->expire_at : std::nullopt,
-               environment_.now.wall);
-  if (pending->recoverable) {
+  if (entry.granted && !entry.granted->is_applications) {
+    write_expiry(json, entry.granted->expire_at, environment_.now.wall);
+  }
+  write_result(json, *pending, entry.subscription->epoch(), result_offset, publications, data);
+  json.close();
+  reply(pending->id, "subscribe", json.view());
+  go_live(entry, pending->join_leave, next);
+  catch_up(entry, *pending);
+  answered(pending->received, false);
+}
+
+// The members of a subscribe result, in a reply or a push.
+void Session::write_result(JsonText& json, const Subscribing& pending, std::string_view epoch,
+                           Offset offset, std::string_view publications, std::string_view data) {
+  if (pending.recoverable) {
     json.member("recoverable").raw("true");
   }
-  if (pending->positioned) {
-    json.member("epoch").string(entry.subscription->epoch());
+  if (pending.positioned) {
+    json.member("epoch").string(epoch);
   }
   if (!publications.empty()) {
     json.member("publications").raw("[").raw(publications).raw("]");
   }
-  if (pending->recovered) {
+  if (pending.recovered) {
     json.member("recovered").raw("true");
   }
-  if (pending->positioned && result_offset.value > 0) {
-    json.member("offset").number(result_offset.value);
+  if (pending.positioned && offset.value > 0) {
+    json.member("offset").number(offset.value);
   }
-  if (pending->positioned) {
+  if (pending.positioned) {
     json.member("positioned").raw("true");
   }
   if (!data.empty()) {
     json.member("data").raw(data);
   }
-  if (pending->was_recovering) {
+  if (pending.was_recovering) {
     json.member("was_recovering").raw("true");
   }
-  json.close();
-  reply(pending->id, "subscribe", json.view());
-  entry.subscription->want_join_leave(pending->join_leave);
+}
+
+// The client has been told of the subscription: publications follow.
+void Session::go_live(Entry& entry, bool join_leave, Offset next) {
+  if (environment_.application != nullptr) {
+    environment_.application->subscribed(client_, entry.subscription->channel());
+  }
+  entry.subscription->want_join_leave(join_leave);
   if (link_.takes_compressed_frames()) {
     entry.subscription->want_compressed();
   }
@@ -370,20 +399,27 @@ void Session::finish_subscribe(Entry& entry, Offset result_offset, Offset next,
   if (entry.granted) {
     arm();
   }
-  if (!pending->unsubscribes.empty()) {
-    if (!TRUNKLINE_MUTANT("late-unsubscribe-ignored")) {
-      erase_entry(entry);
-    }
-    for (const std::uint32_t id : pending->unsubscribes) {
-      reply(id, "unsubscribe", "{}");
-    }
+}
+
+// What came for a subscription while it was on its way.
+void Session::catch_up(Entry& entry, Subscribing& pending) {
+  if (pending.ended.has_value()) {
+    unsubscribe(pending.channel, *pending.ended);
+  } else if (!pending.unsubscribes.empty() && !TRUNKLINE_MUTANT("late-unsubscribe-ignored")) {
+    erase_entry(entry);
   }
-  take_up(std::move(pending->later));
-  answered(pending->received, false);
+  for (const std::uint32_t id : pending.unsubscribes) {
+    reply(id, "unsubscribe", "{}");
+  }
+  take_up(std::move(pending.later));
 }
 
 void Session::fail_subscribe(std::uint64_t ticket, const ErrorReply& error) {
   Entry& entry = *find_ticket(ticket);
+  if (entry.pending->beginning != Beginning::kCommand) {
+    fail_server_side(entry, error);
+    return;
+  }
   const std::unique_ptr<Subscribing> pending = std::move(entry.pending);
   erase_entry(entry);
   reply_error(pending->id, error);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ws/handshake.h"
 
+#include "core/ascii.h"
+
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
@@ -13,14 +15,6 @@ namespace {
 
 // RFC 6455, section 1.3.
 constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-
-char lower(char letter) {
-  return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
-}
-
-bool equal_without_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, {}, lower, lower);
-}
 
 std::string_view trimmed(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t");

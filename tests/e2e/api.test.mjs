@@ -150,6 +150,18 @@ describe('HTTP API', { concurrency: false }, () => {
     assert.ok(nodes[0].num_clients >= 1);
   });
 
+  it('send tells all connections of a user, or one, and nobody else', async () => {
+    const client = await connect('uma', freshChannel());
+    const other = await connect('ulf', freshChannel());
+    assert.deepEqual(await server.result('send', { user: 'uma', data: { n: 1 } }), { clients: 1 });
+    const message = (one) => one.push?.message;
+    assert.deepEqual((await client.messages.find(message, 'a message')).push.message, { data: { n: 1 } });
+    assert.deepEqual(await server.result('send', { user: 'nobody', data: 1 }), { clients: 0 });
+    assert.deepEqual(await server.result('send', { user: 'ulf', data: 2 }), { clients: 1 });
+    await other.messages.find(message, 'a message');
+    assert.deepEqual(other.messages.items.filter(message).map((one) => one.push.message.data), [2]);
+  });
+
   it('unsubscribe takes a user off a channel with code 2000', async () => {
     const channel = freshChannel();
     const client = await connect('una', channel);

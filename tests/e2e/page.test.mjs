@@ -5,13 +5,10 @@ import assert from 'node:assert/strict';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { chromium } from 'playwright-core';
+import { launch } from './fixture/browser.mjs';
 import { range, RawClient } from './fixture/raw_client.mjs';
 import { Server } from './fixture/server.mjs';
 import { until } from './fixture/wait.mjs';
-
-const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
 describe('page', { concurrency: false }, () => {
   let server;
@@ -43,7 +40,7 @@ describe('page', { concurrency: false }, () => {
   };
   before(async () => {
     server = await Server.start({ demo: true });
-    browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ARGUMENTS });
+    browser = await launch();
   });
   after(async () => {
     await browser?.close();

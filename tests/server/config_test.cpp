@@ -204,6 +204,10 @@ constexpr Refused kRefused[] = {
      "log.level: must be trace, debug, info, warn, error, fatal or none"},
     {"PongAfterPing", R"({"client": {"pong_timeout": "25s"}})",
      "client.pong_timeout: must be shorter than client.ping_interval"},
+    {"PersonalNamespace", R"({"client": {"subscribe_to_user_personal_channel": {
+        "enabled": true, "personal_channel_namespace": "own"}}})",
+     "client.subscribe_to_user_personal_channel.personal_channel_namespace: there is no namespace "
+     "'own'"},
     {"Namespaces", R"({"channel": {"namespaces": {}}})",
      "channel.namespaces: must be a list of objects"},
     {"NamespaceEntry", R"({"channel": {"namespaces": [{"name": "aa"}, 1]}})",
@@ -283,7 +287,7 @@ TEST(Config, LoadsTheSdksConfigurationWithWarningsOnly) {
   EXPECT_EQ(config.channel.namespaces.size(), 5U);
   EXPECT_TRUE(config.channel.namespaces.at("smallhistory").force_recovery);
   EXPECT_EQ(config.subscription_token.hmac_secret_key, "secret");
-  EXPECT_EQ(loaded->warnings.size(), 11U) << fmt::format("{}", fmt::join(loaded->warnings, "\n"));
+  EXPECT_EQ(loaded->warnings.size(), 10U) << fmt::format("{}", fmt::join(loaded->warnings, "\n"));
 }
 
 // --- tokens -----------------------------------------------------------------------------------

@@ -109,6 +109,46 @@ class ClientSessionTest : public ::testing::Test, public ClientTransport, public
 
   void on_token_needed(std::uint64_t ticket) override { tickets.push_back(ticket); }
 
+  void on_server_subscribed(std::string_view channel, const SubscribedContext& context) override {
+    log.push_back(fmt::format(
+        "{} subscribed{}{} at {}", channel, context.was_recovering ? " recovering" : "",
+        context.recovered ? " recovered" : "",
+        context.position
+            ? fmt::format("{}:{}", context.position->epoch, context.position->offset.value)
+            : "nowhere"));
+    if (!context.data.empty()) {
+      log.push_back(fmt::format("{} data {}", channel, context.data));
+    }
+    if (on_server_each) {
+      on_server_each();
+    }
+  }
+
+  void on_server_publication(std::string_view channel, const Publication& publication) override {
+    log.push_back(
+        fmt::format("{} publication {} {}", channel, publication.offset.value, publication.data));
+    if (on_server_each) {
+      on_server_each();
+    }
+  }
+
+  void on_server_gap(std::string_view channel, const Gap& gap) override {
+    log.push_back(fmt::format("{} gap {} to {}", channel, gap.from.value, gap.to.value));
+  }
+
+  void on_server_join(std::string_view channel, const ClientInfo& info) override {
+    log.push_back(fmt::format("{} join {}", channel, info.user));
+  }
+
+  void on_server_leave(std::string_view channel, const ClientInfo& info) override {
+    log.push_back(fmt::format("{} leave {}", channel, info.user));
+  }
+
+  void on_server_unsubscribed(std::string_view channel, std::uint32_t code,
+                              std::string_view reason) override {
+    log.push_back(fmt::format("{} unsubscribed {} {}", channel, code, reason));
+  }
+
   // What the scripted server does.
   void server_opens() {
     session().on_transport_open(now);
@@ -225,6 +265,7 @@ class ClientSessionTest : public ::testing::Test, public ClientTransport, public
   Lines sent;
   Lines closed;
   Lines log;
+  std::function<void()> on_server_each;  // at each of a server-side subscription's first events
   std::vector<std::uint64_t> tickets;
   std::uint64_t last_id = 0;
 

@@ -52,6 +52,23 @@ TEST_F(CommandDecoderTest, ReadsEachCommand) {
   body<PongCommand>("{}");
 }
 
+TEST_F(CommandDecoderTest, ReadsTheServerSideSubscriptionsOfAConnect) {
+  const auto command = body<ConnectCommand>(
+      R"({"id":1,"connect":{"subs":{"a\"b":{"recover":true,"epoch":"e","offset":43,"x":[1]},)"
+      R"("c":{},"d":null},"token":"t"}})");
+  EXPECT_EQ(command.token, "t");
+  ASSERT_EQ(command.subs.size(), 3U);
+  EXPECT_EQ(command.subs[0].channel, "a\"b");
+  EXPECT_TRUE(command.subs[0].recover);
+  EXPECT_EQ(command.subs[0].epoch, "e");
+  EXPECT_EQ(command.subs[0].offset, 43U);
+  EXPECT_EQ(command.subs[1].channel, "c");
+  EXPECT_FALSE(command.subs[1].recover);
+  EXPECT_EQ(command.subs[2].channel, "d");
+  EXPECT_TRUE(body<ConnectCommand>(R"({"id":1,"connect":{"subs":null}})").subs.empty());
+  EXPECT_TRUE(body<ConnectCommand>(R"({"id":1,"connect":{}})").subs.empty());
+}
+
 TEST_F(CommandDecoderTest, ReadsASubscribeWithRecovery) {
   const auto command = body<SubscribeCommand>(
       R"({"id":2,"subscribe":{"channel":"a\"b","recover":true,"epoch":"e","offset":43,"flag":3}})");
@@ -125,6 +142,7 @@ TEST_F(CommandDecoderTest, RefusesWhatIsNotACommand) {
   for (const std::string line :
        {"", " ", "x", "[]", "1", "null", R"({"id":1})", R"({"id":-1,"connect":{}})",
         R"({"id":4294967296,"connect":{}})", R"({"id":"1","connect":{}})",
+        R"({"id":1,"connect":{"subs":[]}})", R"({"id":1,"connect":{"subs":{"a":1}}})",
         R"({"id":1,"connect":[]})", R"({"id":1,"connect":{})", R"({"id":1,"connect":{}} x)",
         R"({"id":1,"connect":{}}})", R"({"id":1,"subscribe":{"channel":5}})",
         R"({"id":1,"subscribe":{"recover":1}})", R"({"id":1,"nonsense":{}})"}) {

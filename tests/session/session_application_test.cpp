@@ -1,91 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the application is asked, when, and what becomes of its answers, however late.
+#include "manual_application.h"
 #include "session/application.h"
 #include "session/session.h"
-#include "session_fixture.h"
 
 namespace trunkline::session {
 namespace {
 
 using std::chrono::seconds;
-
-// Asks nobody: the test answers what waits.
-class ManualApplication final : public Application {
- public:
-  template <class Question, class Grant>
-  struct Asked {
-    Question question;
-    Decide<Grant> decide;
-  };
-
-  [[nodiscard]] bool decides_connect(bool /*has_token*/) const override { return on_connect; }
-
-  [[nodiscard]] bool decides_subscribe(std::string_view channel,
-                                       const ChannelOptions& /*options*/) const override {
-    return channel.starts_with("asked");
-  }
-
-  [[nodiscard]] bool decides_publish(std::string_view channel,
-                                     const ChannelOptions& /*options*/) const override {
-    return channel.starts_with("asked");
-  }
-
-  [[nodiscard]] bool decides_refresh() const override { return on_refresh; }
-
-  [[nodiscard]] bool takes_calls() const override { return true; }
-
-  [[nodiscard]] bool takes_messages() const override { return on_message; }
-
-  void connect(ConnectQuestion question, Decide<ConnectGrant> decide) override {
-    connects.push_back({std::move(question), std::move(decide)});
-  }
-
-  void subscribe(SubscribeQuestion question, Decide<SubscribeGrant> decide) override {
-    subscribes.push_back({std::move(question), std::move(decide)});
-  }
-
-  void publish(PublishQuestion question, Decide<PublishGrant> decide) override {
-    publishes.push_back({std::move(question), std::move(decide)});
-  }
-
-  void refresh(Caller caller, Decide<RefreshGrant> decide) override {
-    refreshes.push_back({std::move(caller), std::move(decide)});
-  }
-
-  void rpc(RpcQuestion question, Decide<std::string> decide) override {
-    calls.push_back({std::move(question), std::move(decide)});
-  }
-
-  void message(Caller caller, std::string data) override { messages.push_back(caller.user + data); }
-
-  void disconnected(Caller caller) override { gone.push_back(caller.user); }
-
-  bool on_connect = false;
-  bool on_refresh = false;
-  bool on_message = true;
-  std::deque<Asked<ConnectQuestion, ConnectGrant>> connects;
-  std::deque<Asked<SubscribeQuestion, SubscribeGrant>> subscribes;
-  std::deque<Asked<PublishQuestion, PublishGrant>> publishes;
-  std::deque<Asked<Caller, RefreshGrant>> refreshes;
-  std::deque<Asked<RpcQuestion, std::string>> calls;
-  std::vector<std::string> messages;
-  std::vector<std::string> gone;
-};
-
-class SessionApplicationTest : public SessionTest {
- protected:
-  SessionApplicationTest() { environment.application = &application; }
-
-  // Before the peers, whose end it is told.
-  ~SessionApplicationTest() override { peers.clear(); }
-
-  ManualApplication application;
-};
-
-std::unexpected<Refusal> refuse(std::uint32_t code, std::string message) {
-  return std::unexpected(Refusal{code, std::move(message)});
-}
 
 std::unexpected<Refusal> end(std::uint32_t code, std::string message) {
   return std::unexpected(Refusal{code, std::move(message), false, true});
@@ -104,12 +27,25 @@ TEST_F(SessionApplicationTest, CallsAreAnsweredWhenTheyAreReadyAndDelayNobody) {
   EXPECT_EQ(application.calls[0].question.data, R"({"a":1})");
   EXPECT_EQ(application.calls[0].question.caller.client.size(), 36U);
   EXPECT_EQ(application.calls[1].question.data, "");
-  application.calls[1].decide(R"({"b":2})");
+  application.calls[1].decide(RpcGrant{R"({"b":2})", {}});
   turn();
   EXPECT_EQ(peer.take(), R"({"id":3,"rpc":{"data":{"b":2}}})");
-  application.calls[0].decide(std::string{});
+  application.calls[0].decide(RpcGrant{});
   turn();
   EXPECT_EQ(peer.take(), R"({"id":2,"rpc":{}})");
+}
+
+TEST_F(SessionApplicationTest, ACallMayBringAChannelBehindItsReply) {
+  Peer& peer = join();
+  ask(peer, R"({"id":2,"rpc":{"method":"a"}})");
+  application.calls[0].decide(RpcGrant{"1", ServerChannel{.channel = "c"}});
+  turn();
+  const std::string told = peer.take();
+  EXPECT_TRUE(
+      told.starts_with("{\"id\":2,\"rpc\":{\"data\":1}}\n"
+                       R"({"push":{"channel":"c","subscribe":{)"))
+      << told;
+  EXPECT_EQ(application.channels, std::vector<std::string>{"c"});
 }
 
 TEST_F(SessionApplicationTest, ARefusedCallIsAnErrorOrTheEnd) {
@@ -155,7 +91,7 @@ TEST_F(SessionApplicationTest, CallsOnTheirWayAreBounded) {
   const std::string refused =
       R"({"id":4,"error":{"code":111,"message":"too many requests","temporary":true}})";
   EXPECT_EQ(ask(peer, R"({"id":4,"rpc":{"method":"a"}})"), refused);
-  application.calls[0].decide(std::string{});
+  application.calls[0].decide(RpcGrant{});
   turn();
   EXPECT_EQ(peer.take(), R"({"id":2,"rpc":{}})");
   EXPECT_EQ(ask(peer, R"({"id":5,"rpc":{"method":"a"}})"), "");
@@ -176,7 +112,7 @@ TEST_F(SessionApplicationTest, AnswersAfterTheEndGoNowhere) {
   connecting.session.reset();
   peer.session.reset();
   application.connects[0].decide(ConnectGrant{});
-  application.calls[0].decide(std::string{});
+  application.calls[0].decide(RpcGrant{});
   application.subscribes[0].decide(SubscribeGrant{});
   application.publishes[0].decide(PublishGrant{});
   turn();
@@ -338,6 +274,26 @@ TEST_F(SessionApplicationTest, ARefreshThatIsNotAnsweredEndsWithTheGrace) {
   EXPECT_EQ(application.refreshes.size(), 1U) << "asked once";
   pass(seconds(2));
   EXPECT_EQ(peer.close_code, 3005);
+}
+
+// The token's channels stay whatever else the application decides; commands wait for all of it.
+TEST_F(SessionApplicationTest, AConnectThatWasDecidedWaitsForItsServerSideSubscriptions) {
+  application.on_connect = true;
+  tokens.connections["t"].user = "ann";
+  tokens.connections["t"].channels = {{.channel = "snapped"}};
+  Peer& peer = open();
+  peer.send(R"({"id":1,"connect":{"token":"t"}})");
+  peer.send(R"({"id":2,"unsubscribe":{"channel":"a"}})");
+  application.connects.front().decide(
+      ConnectGrant{.user = "ann", .info = {}, .data = R"({"hello":1})", .expire_at = {}});
+  turn();
+  EXPECT_EQ(peer.take(), "");
+  snapshots.answer(Snapshot{.data = "7", .position = {}});
+  turn();
+  const std::string told = peer.take();
+  EXPECT_NE(told.find(R"("data":{"hello":1},"subs":{"snapped":{"data":7}})"), std::string::npos)
+      << told;
+  EXPECT_TRUE(told.ends_with("\n{\"id\":2,\"unsubscribe\":{}}")) << told;
 }
 
 }  // namespace

@@ -83,8 +83,8 @@ class ManualSnapshots final : public SnapshotProvider {
 // One client and its connection.
 class Peer final : public Link, public ws::MessageHandler {
  public:
-  explicit Peer(Environment& environment)
-      : session(std::make_unique<Session>(environment, *this)) {}
+  explicit Peer(Environment& environment, Fields request_headers = {})
+      : session(std::make_unique<Session>(environment, *this, std::move(request_headers))) {}
 
   void send(std::string_view text) {
     std::string padded(text);

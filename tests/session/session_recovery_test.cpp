@@ -220,6 +220,22 @@ TEST_F(SessionRecoveryTest, ALostPlaceMayBeAGapThatIsTold) {
   }
 }
 
+// A client that comes back to what is not kept any more still gets the newest of it.
+TEST_F(SessionRecoveryTest, WhoComesTooLateBeginsWithTheNewestWhereThatCounts) {
+  options.channel.namespaces["log"].on_lost = OnLost::kLatest;
+  const std::string epoch = publish("log:a", "1").epoch;
+  publish_range("log:a", 2, 40);
+  Peer& peer = join();
+  EXPECT_EQ(ask(peer, fmt::format(R"({{"id":2,"subscribe":{{"channel":"log:a","recover":true,)"
+                                  R"("offset":1,"epoch":"{}"}}}})",
+                                  epoch)),
+            fmt::format(R"({{"id":2,"subscribe":{{"recoverable":true,"epoch":"{}","offset":39,)"
+                        R"("positioned":true,"was_recovering":true}}}})"
+                        "\n"
+                        R"({{"push":{{"channel":"log:a","pub":{{"data":40,"offset":40}}}}}})",
+                        epoch));
+}
+
 TEST_F(SessionRecoveryTest, HistoryReadsForwardsBackwardsAndStopsAtItsLimit) {
   publish_range("log:a", 1, 3);
   const std::string epoch = publish("log:a", "4").epoch;

@@ -29,8 +29,14 @@ Client::Client(World& world, std::size_t number, Behaviour behaviour)
     channel.snapshot = World::has_snapshots(name);
     const session::OnLost on_lost = session::find_options(world.rules(), name)->on_lost;
     channel.skips = on_lost == session::OnLost::kSkip || on_lost == session::OnLost::kLatest;
+    channel.newest = on_lost == session::OnLost::kLatest;
     channel.wanted = world.schedule().random.one_in(2);
-    channel.join_leave = channel.settings.join_leave;
+    channel.from_server = behaviour.has_token && world.schedule().random.one_in(2);
+    if (channel.from_server) {
+      channel.wanted = false;
+    }
+    // Nobody asks for joins there, and no namespace forces them.
+    channel.join_leave = channel.settings.join_leave && !channel.from_server;
     channels_.push_back(std::move(channel));
   }
 }
@@ -76,7 +82,7 @@ bool Client::shake_hands(std::string_view& bytes) {
   if (handshake_.size() < kHandshakeAnswer.size()) {
     return false;
   }
-  command({.kind = "connect"}, "{}");
+  command({.kind = "connect"}, connect_body());
   flush();
   return true;
 }
@@ -283,6 +289,7 @@ void Client::unsubscribe(ClientChannel& channel) {
     channel.phase = Phase::kUnsubscribing;
   }
   channel.wanted = false;
+  world_.revoke(name_, channel.name);
   command({.kind = "unsubscribe", .channel = channel.name},
           fmt::format(R"({{"channel":"{}"}})", channel.name));
 }
@@ -319,10 +326,10 @@ void Client::act() {
   const bool subscribed = channel.phase == Phase::kLive || channel.phase == Phase::kSubscribing;
   switch (random.below(8)) {
     case 0:
-      channel.wanted = true;
+      channel.wanted = !channel.from_server;
       break;
     case 1:
-      if (subscribed && channel.wanted && random.one_in(2)) {
+      if (subscribed && (channel.wanted || channel.from_server) && random.one_in(2)) {
         unsubscribe(channel);
       }
       break;
@@ -338,7 +345,7 @@ void Client::act() {
       }
       break;
     case 4:
-      if (channel.phase == Phase::kNone && random.one_in(4)) {
+      if (channel.phase == Phase::kNone && !channel.from_server && random.one_in(4)) {
         // Subscribes and changes its mind before the answer.
         subscribe(channel);
         unsubscribe(channel);

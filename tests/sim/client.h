@@ -28,8 +28,10 @@ struct ClientChannel {
   std::string name;
   hub::ChannelSettings settings;
   bool snapshot = false;
-  bool skips = false;  // a subscriber who has lost its place goes on behind a gap
+  bool newest = false;  // one who comes back too late gets the newest
+  bool skips = false;   // a subscriber who has lost its place goes on behind a gap
   bool wanted = false;
+  bool from_server = false;  // never asked for by this client
   Phase phase = Phase::kNone;
   bool ended = false;       // unsubscribed by the server while our unsubscribe was on its way
   bool join_leave = false;  // asked for
@@ -55,6 +57,7 @@ struct Behaviour {
   bool mute = false;     // stops answering pings some day
   bool batches = false;  // several commands in one message
   bool recovers = true;
+  bool has_token = false;  // with a user's name: some channels are the server's to begin
 };
 
 class Client final : public ws::MessageHandler {
@@ -92,6 +95,8 @@ class Client final : public ws::MessageHandler {
   // Not `everything`: a channel without history that has said nothing yet is left out.
   void check_caught_up(bool everything);
 
+  [[nodiscard]] bool has_token() const { return behaviour_.has_token; }
+
   [[nodiscard]] TimePoint last_ping() const { return last_ping_; }
 
   bool on_text(std::span<char> message) override;
@@ -120,6 +125,12 @@ class Client final : public ws::MessageHandler {
   void publish(const ClientChannel& channel);
   void history(const ClientChannel& channel);
   void closed();
+  // Server-side subscriptions. (client_server_side.cpp)
+  [[nodiscard]] std::string connect_body();
+  void begin_at_connect(const Reply& reply);
+  void not_connected(const Reply& reply);
+  void begin_by_push(const Reply& reply);
+  void check_granted(const ClientChannel& channel);
   // The rest of the handshake's answer, if any of it is missing; what follows it stays.
   bool shake_hands(std::string_view& bytes);
 

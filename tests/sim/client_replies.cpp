@@ -40,9 +40,7 @@ void Client::handle_reply(const Reply& reply) {
     connected_ = reply.kind == "connect";
     last_ping_ = world_.schedule().now();
     client_id_ = reply.client;
-    if (!connected_) {
-      violated("errors", fmt::format("connect was answered {}", reply.code));
-    }
+    connected_ ? begin_at_connect(reply) : not_connected(reply);
     keep_up();
   } else if (asked.kind == "subscribe") {
     reply.kind == "error" ? not_subscribed(*channel, reply) : subscribed(*channel, reply);
@@ -60,6 +58,10 @@ void Client::handle_reply(const Reply& reply) {
 }
 
 void Client::handle_push(const Reply& reply) {
+  if (reply.kind == "subscribe") {
+    begin_by_push(reply);
+    return;
+  }
   ClientChannel* channel = find(reply.channel);
   const bool live = channel != nullptr && !channel->ended &&
                     (channel->phase == Phase::kLive || channel->phase == Phase::kUnsubscribing);
@@ -147,6 +149,10 @@ void Client::unsubscribed(ClientChannel& channel, std::uint32_t code) {
        world_.checker().certainly_held(channel.name, channel.seen, channel.settings.history))) {
     violated("lost without need", fmt::format("channel {}: told at {} that it lost its place",
                                               channel.name, channel.seen.offset.value));
+  }
+  if (channel.from_server && code == kInsufficientState) {
+    violated("push without a subscription",
+             fmt::format("channel {}: the client can not come back to it", channel.name));
   }
   if (channel.phase == Phase::kUnsubscribing) {
     channel.ended = true;
@@ -240,7 +246,9 @@ void Client::check_fresh(ClientChannel& channel, const Reply& reply) {
     }
     return;
   }
-  if (reply.epoch == channel.top_at_send.epoch && reply.offset < channel.top_at_send.offset.value) {
+  const std::uint64_t behind = channel.newest && reply.was_recovering ? 1 : 0;
+  if (reply.epoch == channel.top_at_send.epoch &&
+      reply.offset + behind < channel.top_at_send.offset.value) {
     violated("subscribe",
              fmt::format("channel {}: begins at {}, and {} was there before it asked", channel.name,
                          reply.offset, channel.top_at_send.offset.value));
@@ -341,7 +349,10 @@ void Client::check_caught_up(bool everything) {
   }
   for (const ClientChannel& channel : channels_) {
     const bool placed = channel.positioned || channel.phase != Phase::kLive;
-    if (!channel.wanted || (!placed && !everything)) {
+    check_granted(channel);
+    const bool wanted =
+        channel.from_server ? world_.is_granted(name_, channel.name) : channel.wanted;
+    if (!wanted || (!placed && !everything)) {
       continue;
     }
     const Position top = top_of(channel.name);

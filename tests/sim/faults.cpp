@@ -170,6 +170,71 @@ void World::end_something() {
   });
 }
 
+// — server-side subscriptions —
+
+const std::set<std::string>& World::granted(std::string_view user) const {
+  static const std::set<std::string> kNone;
+  const auto found = granted_.find(user);
+  return found == granted_.end() ? kNone : found->second;
+}
+
+bool World::is_granted(std::string_view user, const std::string& channel) const {
+  return granted(user).contains(channel);
+}
+
+void World::revoke(std::string_view user, const std::string& channel) {
+  granted_[std::string(user)].erase(channel);
+}
+
+void World::change_grant() {
+  Client& client = any_client();
+  if (!faults_ || !client.has_token() || schedule_.now() < silent_until_) {
+    return;
+  }
+  const ClientChannel& channel = client.channels()[schedule_.random.below(channels_.size())];
+  if (!channel.from_server) {
+    return;
+  }
+  std::set<std::string>& channels = granted_[client.name()];
+  if (!channels.insert(channel.name).second) {
+    channels.erase(channel.name);
+  }
+  tell_grant(client, channel.name);
+  if (schedule_.random.one_in(4)) {
+    tell_grant(client, channel.name);
+  }
+}
+
+void World::tell_grant(Client& client, const std::string& channel) {
+  const Wire* wire = client.wire();
+  if (wire == nullptr || wire->shard == nullptr) {
+    return;
+  }
+  wire->shard->run(
+      [channel, id = wire->connection, granted = is_granted(client.name(), channel)](Shard& shard) {
+        Connection* connection = shard.find(id);
+        if (connection == nullptr || connection->session() == nullptr) {
+          return;
+        }
+        if (granted) {
+          connection->session()->subscribe_from_server({.channel = channel});
+        } else {
+          connection->session()->unsubscribe(channel, session::kUnsubscribeServer);
+        }
+      });
+}
+
+// What was changed while a client was connecting has reached nobody.
+void World::tell_all_grants() {
+  for (const auto& client : clients_) {
+    for (const ClientChannel& channel : client->channels()) {
+      if (channel.from_server) {
+        tell_grant(*client, channel.name);
+      }
+    }
+  }
+}
+
 // — the end —
 
 void World::quiet() {
@@ -182,6 +247,8 @@ void World::quiet() {
     client->settle_down();
   }
   run_until(schedule_.now() + paced(kQuiet, kQuietBrief));
+  tell_all_grants();
+  run_until(schedule_.now() + 1s);
   for (const auto& client : clients_) {
     client->check_caught_up(false);
   }

@@ -77,6 +77,16 @@ bool take_publications(json::value value, std::vector<std::string>& into) {
   return true;
 }
 
+bool read_result(json::value value, Reply& reply);
+
+bool take_subs(json::value value, std::vector<Reply>& into) {
+  return members(value, [&into](std::string_view key, json::value member) {
+    Reply& reply = into.emplace_back();
+    reply.channel = key;
+    return read_result(member, reply);
+  });
+}
+
 bool read_result(json::value value, Reply& reply) {
   return members(value, [&reply](std::string_view key, json::value member) {
     return key == "code"             ? take(member, reply.code)
@@ -90,6 +100,7 @@ bool read_result(json::value value, Reply& reply) {
            : key == "positioned"     ? take(member, reply.positioned)
            : key == "data"           ? take_raw(member, reply.data)
            : key == "publications"   ? take_publications(member, reply.publications)
+           : key == "subs"           ? take_subs(member, reply.subs)
                                      : true;
   });
 }

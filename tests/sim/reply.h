@@ -26,6 +26,7 @@ struct Reply {
   bool positioned = false;
   std::string data;                       // of a subscribe reply
   std::vector<std::string> publications;  // as they stand; a pub push has one
+  std::vector<Reply> subs;                // of a connect reply, each with its channel
 };
 
 // Thread: the simulation's.

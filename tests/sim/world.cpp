@@ -13,18 +13,27 @@ namespace trunkline::sim {
 
 namespace {
 
-// Nobody has a token.
-class NoTokens final : public session::Authenticator {
+// A connection token is its user's name, and grants what the world says.
+class Tokens final : public session::Authenticator {
  public:
+  explicit Tokens(const World& world) : world_(world) {}
+
   [[nodiscard]] Result<session::ConnectionClaims> verify_connection(
-      std::string_view /*token*/, WallTime /*now*/) const override {
-    return fail(ErrorCode::kTokenInvalid, "no tokens here");
+      std::string_view token, WallTime /*now*/) const override {
+    session::ConnectionClaims claims{.user = std::string(token), .info = {}, .expire_at = {}};
+    for (const std::string& channel : world_.granted(token)) {
+      claims.channels.push_back({.channel = channel});
+    }
+    return claims;
   }
 
   [[nodiscard]] Result<session::SubscriptionClaims> verify_subscription(
       std::string_view /*token*/, WallTime /*now*/) const override {
     return fail(ErrorCode::kTokenInvalid, "no tokens here");
   }
+
+ private:
+  const World& world_;
 };
 
 class Snapshots final : public session::SnapshotProvider {
@@ -51,7 +60,8 @@ World::World(const Script& script)
     : script_(script),
       schedule_(script.seed * 0x9e3779b97f4a7c15U + 1),
       checker_(schedule_.now()),
-      authenticator_(std::make_unique<NoTokens>()) {
+      authenticator_(std::make_unique<Tokens>(*this)) {
+  has_server_subs_ = schedule_.random.one_in(2);
   make_options();
   start_server();
   make_clients();
@@ -66,15 +76,22 @@ void World::make_clients() {
   const std::size_t clients =
       crowd ? 12 + random.below(8) : 2 + random.below(script_.brief ? 2 : 4);
   for (std::size_t i = 0; i < clients; ++i) {
-    clients_.push_back(std::make_unique<Client>(
-        *this, i,
-        Behaviour{
-            .mute = random.one_in(6), .batches = random.one_in(2), .recovers = !random.one_in(5)}));
+    clients_.push_back(
+        std::make_unique<Client>(*this, i,
+                                 Behaviour{.mute = random.one_in(6),
+                                           .batches = random.one_in(2),
+                                           .recovers = !random.one_in(5),
+                                           .has_token = has_server_subs_ && !random.one_in(3)}));
+  }
+  for (int i = 0; has_server_subs_ && i < 6; ++i) {
+    change_grant();
   }
 }
 
 void World::add_channel(std::string name, session::ChannelOptions options) {
   options.allow_positioning = options.allow_recovery = true;
+  // Who is subscribed by the server has no say.
+  options.force_recovery = has_server_subs_ && options.has_history();
   channels_.push_back(name + ":channel");
   options_.session.channel.namespaces.emplace(std::move(name), options);
 }
@@ -244,6 +261,7 @@ void World::make_trouble() {
     actor(40ms, &World::publish_some);
     actor(300ms, &World::break_something);
     actor(400ms, &World::end_something);
+    actor(200ms, &World::change_grant);
     run_until(schedule_.now() + std::chrono::milliseconds(300 + random.below(500)));
     return;
   }
@@ -252,6 +270,7 @@ void World::make_trouble() {
   actor(std::chrono::milliseconds(100 + random.below(700)), &World::publish_some);
   actor(std::chrono::milliseconds(500 + random.below(5000)), &World::break_something);
   actor(std::chrono::milliseconds(1000 + random.below(5000)), &World::end_something);
+  actor(std::chrono::milliseconds(500 + random.below(3000)), &World::change_grant);
   const auto length = std::chrono::seconds(5 + random.below(25));
   if (random.one_in(3)) {
     plan_stop(length);

@@ -16,9 +16,13 @@
 #include "sim/server.h"
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace trunkline::sim {
@@ -79,6 +83,11 @@ class World {
   Wire& open_wire(Client& client);
   void log(std::string_view who, std::string_view what);
 
+  // Which channels the server is to begin for whom. A client that ends one is granted it no more.
+  [[nodiscard]] bool is_granted(std::string_view user, const std::string& channel) const;
+  [[nodiscard]] const std::set<std::string>& granted(std::string_view user) const;
+  void revoke(std::string_view user, const std::string& channel);
+
   [[nodiscard]] static bool has_snapshots(std::string_view channel);
   // A snapshot for a subscriber on that shard, which comes some time.
   void take_snapshot(Shard& shard, const std::string& channel, const Position& attached,
@@ -100,6 +109,10 @@ class World {
   void repeat_publication();
   void break_something();
   void end_something();
+  // Server-side subscriptions: one more or less; and what is granted, told to a connection again.
+  void change_grant();
+  void tell_grant(Client& client, const std::string& channel);
+  void tell_all_grants();
   void run_until(TimePoint end);
   // The stop. (stop.cpp)
   void plan_stop(Duration within);
@@ -126,6 +139,8 @@ class World {
 
   const Script script_;
   Schedule schedule_;
+  bool has_server_subs_ = false;
+  std::map<std::string, std::set<std::string>, std::less<>> granted_;  // channels by user
   Checker checker_;
   ShardOptions options_;
   std::unique_ptr<session::Authenticator> authenticator_;
