@@ -283,6 +283,13 @@ struct GridOptions {
   std::string secret{};
   // CRC-32 of every frame; for links that are not encrypted.
   bool checksums = false;
+  // It belongs to no grid and only dials: for tools. Its name is nobody's address and no member's.
+  // A call of its that waits for a peer fails as soon as the peer could not be reached.
+  bool is_guest = false;
+  // Guests of this node's at once; they must know the secret, and without one there are none.
+  std::size_t guests_max = 64;
+  // Answers calls of `trunkline/peers` with what peers() says, as JSON (docs/grid.md).
+  bool serves_statistics = true;
   // How far clocks may be apart; 0: any.
   std::chrono::milliseconds skew_max{300'000};
 
@@ -317,6 +324,8 @@ struct GridOptions {
 struct GridPeerStats {
   std::string name{};
   bool is_connected = false;
+  bool is_dialling = false;   // this node sees to it that there is a connection
+  bool is_guest = false;      // a peer as long as it is connected
   bool dialled_here = false;  // this node has dialled the connection
   std::uint64_t connects = 0;
   std::string last_error{};

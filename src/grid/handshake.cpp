@@ -30,7 +30,8 @@ std::string Handshake::start(Now now) {
 
 std::string Handshake::make_hello(Now now) {
   Hello hello;
-  hello.features = kFeatureChecksum | (identity_.wants_checksum ? kFeatureWantsChecksum : 0U);
+  hello.features = kFeatureChecksum | (identity_.wants_checksum ? kFeatureWantsChecksum : 0U) |
+                   (identity_.is_guest ? kFeatureGuest : 0U);
   hello.instance = identity_.instance;
   hello.time = now.wall;
   hello.nonce = nonce_;
@@ -82,6 +83,7 @@ std::string Handshake::on_hello(std::string_view message, Now now) {
   agreement_.checksum =
       (hello->features & kFeatureChecksum) != 0 &&
       (identity_.wants_checksum || (hello->features & kFeatureWantsChecksum) != 0);
+  agreement_.is_guest = (hello->features & kFeatureGuest) != 0;
   agreement_.peer_limits = hello->limits;
   agreement_.skew = std::chrono::milliseconds(
       static_cast<std::int64_t>(static_cast<std::uint64_t>(hello->time.time_since_epoch().count()) -

@@ -26,6 +26,8 @@ struct Identity {
   std::string secret{};
   PeerLimits limits{};
   bool wants_checksum = false;
+  // Of no grid: it only dials, under any name that no member has. For tools.
+  bool is_guest = false;
   Duration skew_max = std::chrono::minutes(5);  // 0: clocks may differ
 };
 
@@ -37,6 +39,7 @@ struct Agreement {
   Instance instance{};
   std::uint8_t version = kWireVersion;
   bool checksum = false;
+  bool is_guest = false;  // the peer
   PeerLimits peer_limits{};
   std::chrono::milliseconds skew{0};  // the peer's clock less ours
 };

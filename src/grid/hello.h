@@ -19,6 +19,7 @@ inline constexpr std::uint8_t kWireVersion = 1;
 
 inline constexpr std::uint32_t kFeatureChecksum = 1U << 0U;
 inline constexpr std::uint32_t kFeatureWantsChecksum = 1U << 1U;
+inline constexpr std::uint32_t kFeatureGuest = 1U << 2U;
 
 // Of one start of a node; not all zeros.
 using Instance = std::array<std::uint8_t, 16>;

@@ -21,6 +21,7 @@ ConnectionId NodeCore::connected(Side side, std::string peer, const Nonce& nonce
   Connection& connection = *made;
   connection.id = ++last_id_;
   connection.link.side = side;
+  connection.dialled = peer;
   connection.handshake =
       std::make_unique<Handshake>(options_.identity, side, std::move(peer), nonce);
   connections_.emplace(connection.id, std::move(made));
@@ -104,12 +105,17 @@ void NodeCore::disconnected(ConnectionId id, std::string_view why) {
   if (connection == nullptr) {
     return;
   }
+  const std::string dialled = connection->dialled;
   if (connection->phase == Phase::kHandshake) {
     events_.on_refused(connection->handshake->agreement().peer,
                        {RefusalCode::kMalformed, "in the handshake: " + std::string(why)}, true);
   }
   if (Connection* still = find(id); still != nullptr) {
+    const bool was_open = still->phase == Phase::kOpen;
     detach(*still, why);
+    if (!was_open) {
+      attempt_failed(dialled, fmt::format("lost in the handshake: {}", why));
+    }
   }
 }
 
@@ -140,18 +146,62 @@ void NodeCore::on_handshake(Connection& connection, std::string_view message) {
   }
   const Refusal refusal = handshake.refusal();
   const std::string who = handshake.agreement().peer;
-  if (Peer* peer = find_peer(who); peer != nullptr) {
-    peer->last_error = fmt::format("refused ({}): {}", name(refusal.code), refusal.text);
-  }
+  const bool by_peer = handshake.refused_by_peer();
+  const std::string dialled = connection.dialled;
   close(connection, answer, refusal.text);
-  events_.on_refused(who, refusal, handshake.refused_by_peer());
+  events_.on_refused(who, refusal, by_peer);
+  attempt_failed(dialled.empty() ? who : dialled,
+                 fmt::format("refused{} ({}): {}", by_peer ? " by the peer" : "",
+                             name(refusal.code), refusal.text));
 }
 
 void NodeCore::refuse(Connection& connection, Refusal refusal) {
   const std::string who = connection.handshake->agreement().peer;
+  const std::string dialled = connection.dialled;
   const std::string last = connection.handshake->refuse(refusal);
   close(connection, last, refusal.text);
   events_.on_refused(who, refusal, false);
+  attempt_failed(dialled.empty() ? who : dialled,
+                 fmt::format("refused ({}): {}", name(refusal.code), refusal.text));
+}
+
+void NodeCore::dial_failed(std::string_view peer, std::string_view why) {
+  attempt_failed(peer, why);
+}
+
+// It will be tried again. A guest has somebody before it who waits, and wants to know why.
+void NodeCore::attempt_failed(std::string_view name, std::string_view why) {
+  Peer* peer = find_peer(name);
+  if (peer == nullptr || peer->active != nullptr) {
+    return;
+  }
+  peer->last_error = why;
+  if (options_.identity.is_guest) {
+    end_waiters(*peer, Failure{.code = FailureCode::kNotConnected,
+                               .not_run = true,
+                               .text = fmt::format("'{}' is not connected: {}", name, why)});
+  }
+}
+
+// Whoever knows the secret may come as a guest, but not in a member's place.
+std::optional<Refusal> NodeCore::why_no_guest(const Agreement& agreement) const {
+  const Peer* peer = find_peer(agreement.peer);
+  if (!agreement.is_guest) {
+    return Refusal{RefusalCode::kName,
+                   fmt::format("'{}' is no peer of '{}'", agreement.peer, options_.identity.name)};
+  }
+  if (peer != nullptr && peer->is_member) {
+    return Refusal{RefusalCode::kName,
+                   fmt::format("'{}' is a member's name, not a guest's", agreement.peer)};
+  }
+  if (options_.identity.secret.empty()) {
+    return Refusal{RefusalCode::kSecret, "guests need a secret, and this node has none"};
+  }
+  if (peer == nullptr && guests_ >= options_.guests_max) {
+    return Refusal{RefusalCode::kLimits,
+                   fmt::format("{} guests are here, as many as there may be", guests_)};
+  }
+  return std::nullopt;
 }
 
 // Acceptor: the peer is who it says. May it come in?
@@ -162,12 +212,19 @@ void NodeCore::on_proven(Connection& connection) {
     refuse(connection, {RefusalCode::kDraining, "the node is ending"});
     return;
   }
-  if (peer == nullptr && !options_.accepts_strangers) {
-    refuse(connection, {RefusalCode::kName, fmt::format("'{}' is no peer of '{}'", agreement.peer,
-                                                        options_.identity.name)});
-    return;
+  if (peer == nullptr || !peer->is_member || agreement.is_guest) {
+    if (std::optional<Refusal> refusal = why_no_guest(agreement); refusal.has_value()) {
+      refuse(connection, std::move(*refusal));
+      return;
+    }
   }
-  connection.peer = peer != nullptr ? peer : &make_peer(agreement.peer);
+  if (peer == nullptr) {
+    peer = &make_peer(agreement.peer);
+    peer->is_guest = true;
+    peer->is_designated = false;
+    ++guests_;
+  }
+  connection.peer = peer;
   connection.link.instance = agreement.instance;
   take_in(connection);
 }
@@ -380,12 +437,12 @@ void NodeCore::detach(Connection& connection, std::string_view why) {
     }
   }
   if (peer = find_peer(name); peer != nullptr) {
-    drop_if_stranger(*peer);
+    drop_if_guest(*peer);
   }
 }
 
-void NodeCore::drop_if_stranger(Peer& peer) {
-  if (peer.is_member || peer.active != nullptr || peer.held > 0) {
+void NodeCore::drop_if_guest(Peer& peer) {
+  if (!peer.is_guest || peer.active != nullptr || peer.held > 0) {
     return;
   }
   for (const auto& [id, connection] : connections_) {
@@ -393,12 +450,10 @@ void NodeCore::drop_if_stranger(Peer& peer) {
       return;
     }
   }
-  if (!options_.accepts_strangers) {
-    return;  // remove_peer() is at work
-  }
   end_waiters(
       peer,
       Failure{.code = FailureCode::kNotConnected, .not_run = true, .text = "the peer has gone"});
+  --guests_;
   peers_.erase(peers_.find(peer.name));
 }
 

@@ -105,7 +105,8 @@ NodeCore::Peer* NodeCore::find_peer(std::string_view name) const {
 NodeCore::Peer& NodeCore::make_peer(std::string name) {
   auto peer = std::make_unique<Peer>(*this);
   peer->name = name;
-  peer->is_designated = is_designated(options_.identity.name, name);
+  // Nobody dials a guest.
+  peer->is_designated = options_.identity.is_guest || is_designated(options_.identity.name, name);
   return *peers_.emplace(std::move(name), std::move(peer)).first->second;
 }
 
@@ -121,6 +122,9 @@ Result<void> NodeCore::add_peer(std::string name) {
   }
   if (peer == nullptr) {
     peer = &make_peer(std::move(name));
+  }
+  if (std::exchange(peer->is_guest, false)) {
+    --guests_;
   }
   peer->is_member = true;
   want_connection(*peer);

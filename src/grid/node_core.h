@@ -43,8 +43,9 @@ struct NodeOptions {
   Duration reverse_dial_after = std::chrono::seconds(10);
   // Callers that wait for a connection, in all.
   std::size_t waiters_max = 65'536;
-  // Names that were not added may connect; they are peers as long as they are connected.
-  bool accepts_strangers = false;
+  // Guests that may be connected at once: whoever knows the secret and says that it is one. They
+  // are peers as long as they are connected. Without a secret there are none.
+  std::size_t guests_max = 64;
 };
 
 // Names a connection; never used again. 0: none.
@@ -53,7 +54,7 @@ using ConnectionId = std::uint64_t;
 // Of one peer, at the moment of asking.
 struct PeerStatus {
   std::string name{};
-  bool is_member = false;
+  bool is_member = false;  // otherwise a guest
   bool is_connected = false;
   bool is_dialled = false;  // wanted to be, from here
   std::optional<Side> side{};
@@ -107,6 +108,8 @@ class NodeCore final : private MuxOwner {
   void socket_blocked(ConnectionId id);
   void socket_progressed(ConnectionId id);
   void socket_idle(ConnectionId id);
+  // A dial of the peer's has failed before there was a WebSocket; it will be tried again.
+  void dial_failed(std::string_view peer, std::string_view why);
   // It has ended by itself.
   void disconnected(ConnectionId id, std::string_view why);
 
@@ -174,6 +177,7 @@ class NodeCore final : private MuxOwner {
     NodeCore& node;
     ConnectionId id = 0;
     Phase phase = Phase::kHandshake;
+    std::string dialled;  // by this side: whom
     std::unique_ptr<Handshake> handshake;
     std::unique_ptr<Mux> mux;
     std::string to_send;   // of the handshake
@@ -202,6 +206,7 @@ class NodeCore final : private MuxOwner {
     NodeCore& node;
     std::string name;
     bool is_member = false;
+    bool is_guest = false;       // a peer as long as it is connected
     bool is_designated = false;  // this node
     bool is_dialled = false;
     Connection* active = nullptr;
@@ -235,6 +240,7 @@ class NodeCore final : private MuxOwner {
   void on_waiter_timer(Waiter& waiter);
   void on_handshake(Connection& connection, std::string_view message);
   void on_proven(Connection& connection);
+  [[nodiscard]] std::optional<Refusal> why_no_guest(const Agreement& agreement) const;
   void on_welcomed(Connection& connection);
   void hold(Connection& connection);
   void end_hold(Connection& connection);
@@ -244,12 +250,13 @@ class NodeCore final : private MuxOwner {
   // The active connection has answered: those who wait for that are refused.
   void refuse_held(const Connection& active);
   void refuse(Connection& connection, Refusal refusal);
+  void attempt_failed(std::string_view name, std::string_view why);
   void settle(ConnectionId id);
   void close(Connection& connection, const std::string& last, std::string_view reason);
   void detach(Connection& connection, std::string_view why);
   void end_waiters(Peer& peer, const std::optional<Failure>& failure);
   void end_waiter(Waiter& waiter, const std::optional<Failure>& failure);
-  void drop_if_stranger(Peer& peer);
+  void drop_if_guest(Peer& peer);
   void sweep_orphans();
 
   const NodeOptions& options_;
@@ -259,6 +266,7 @@ class NodeCore final : private MuxOwner {
   MemoryPool pool_;
   ConnectionId last_id_ = 0;
   bool is_draining_ = false;
+  std::size_t guests_ = 0;
   std::map<ConnectionId, std::unique_ptr<Connection>> connections_;
   StringMap<std::unique_ptr<Peer>> peers_;
   std::map<std::uint64_t, std::unique_ptr<Waiter>> waiters_;

@@ -367,7 +367,8 @@ void GridConnection::finish(std::string_view why) {
   error_code ignored;
   socket_.close(ignored);
   peer_connection_->close(why);
-  driver_.forget(*this);
+  // Before there was a WebSocket it was one more dial that has failed.
+  driver_.forget(*this, upgrade_ != nullptr ? why : std::string_view{});
 }
 
 }  // namespace trunkline::net

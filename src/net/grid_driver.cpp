@@ -180,10 +180,13 @@ void GridDriver::lost(grid::ConnectionId id, std::string_view why) {
   core_.disconnected(id, why);
 }
 
-void GridDriver::forget(GridConnection& connection) {
+void GridDriver::forget(GridConnection& connection, std::string_view never_stood) {
   if (const auto dialled = dialled_.find(&connection); dialled != dialled_.end()) {
     const PeerId id = dialled->second;
     dialled_.erase(dialled);
+    if (!never_stood.empty()) {
+      dial_failed(id, never_stood);
+    }
     dial_ended(id);
   }
   const auto found =
@@ -199,6 +202,14 @@ void GridDriver::dial_ended(PeerId id) {
     if (!dial->second.is_wanted) {
       drop_dial(dial);
     }
+  }
+}
+
+void GridDriver::dial_failed(PeerId id, std::string_view why) {
+  if (const auto dial = dials_.find(id.value); dial != dials_.end() && !is_stopping_) {
+    const std::string peer = dial->second.peer;
+    begin_turn();
+    core_.dial_failed(peer, why);
   }
 }
 

@@ -87,10 +87,11 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
   // What time it is, once a turn, before the node is told anything.
   void begin_turn();
 
-  // For connections: a WebSocket stands; one is lost; one is no more.
+  // For connections: a WebSocket stands; one is lost; one is no more, or never was a WebSocket, and
+  // why.
   [[nodiscard]] grid::ConnectionId opened(std::shared_ptr<GridConnection> connection);
   void lost(grid::ConnectionId id, std::string_view why);
-  void forget(GridConnection& connection);
+  void forget(GridConnection& connection, std::string_view never_stood);
 
  private:
   enum class Life : std::uint8_t { kNew, kRunning, kStopped, kJoined };
@@ -111,6 +112,7 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
   [[nodiscard]] Result<void> make_manager();
   void adopt(PeerId id, std::shared_ptr<PeerConnection> connection, grid::Side side);
   void dial_ended(PeerId id);
+  void dial_failed(PeerId id, std::string_view why);
   void drop_dial(std::map<std::uint64_t, Dial>::iterator dial);
   void call_later(std::chrono::milliseconds delay, GridTask task) override;
 

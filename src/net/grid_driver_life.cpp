@@ -132,6 +132,15 @@ Result<void> GridDriver::make_manager() {
   };
   hooks.on_connected = adopt_as(grid::Side::kDialler);
   hooks.on_accept = adopt_as(grid::Side::kAcceptor);
+  hooks.on_event = [weak = weak_from_this()](const PeerEvent& event) {
+    const std::shared_ptr<GridDriver> driver = weak.lock();
+    if (driver == nullptr || event.kind != PeerEventKind::kState ||
+        event.to != PeerState::kFailing) {
+      return;
+    }
+    driver->post(
+        [there = driver.get(), id = event.id, why = event.text] { there->dial_failed(id, why); });
+  };
   Result<std::unique_ptr<PeerManager>> manager =
       PeerManager::create(peer_options(options_), std::move(hooks));
   if (!manager.has_value()) {

@@ -5,6 +5,7 @@
 
 #include "net/grid_await.h"
 #include "net/grid_driver.h"
+#include "net/grid_statistics.h"
 
 #include <fmt/format.h>
 
@@ -37,6 +38,8 @@ grid::NodeOptions node_options(const GridOptions& options) {
   node.identity.secret = options.secret;
   node.identity.wants_checksum = options.checksums;
   node.identity.skew_max = options.skew_max;
+  node.identity.is_guest = options.is_guest;
+  node.guests_max = options.guests_max;
   grid::MuxOptions& mux = node.mux;
   mux.limits.message_bytes_max = options.message_bytes_max;
   mux.limits.calls_max = options.calls_max;
@@ -272,8 +275,19 @@ Result<std::unique_ptr<GridNode>> GridNode::create(GridOptions options) {
   if (const Result<void> checked = grid::check_options(node); !checked.has_value()) {
     return std::unexpected(checked.error());
   }
+  if (options.is_guest && !options.listen.empty()) {
+    return fail(ErrorCode::kConfig, "a guest dials and does not listen");
+  }
   const auto driver = std::make_shared<net::GridDriver>(std::move(options), std::move(node));
   driver->program().set_driver(driver);
+  if (driver->options().serves_statistics) {
+    driver->program().handle_inline(
+        std::string(net::kStatisticsHandler),
+        [there = driver.get()](std::string_view /*payload*/, GridReply reply) {
+          reply.respond(net::statistics_json(there->options().name, there->core().now().monotonic,
+                                             net::statistics_of(there->core())));
+        });
+  }
   return std::unique_ptr<GridNode>(new GridNode(driver));
 }
 
@@ -346,27 +360,8 @@ void GridNode::stop() {
 
 std::vector<GridPeerStats> GridNode::peers() const {
   const auto all = std::make_shared<std::vector<GridPeerStats>>();
-  const bool asked = driver_->dispatch_and_wait([driver = driver_.get(), all] {
-    driver->core().for_each_peer([&all](const grid::PeerStatus& peer) {
-      GridPeerStats stats;
-      stats.name = peer.name;
-      stats.is_connected = peer.is_connected;
-      stats.dialled_here = peer.side == grid::Side::kDialler;
-      stats.connects = peer.connects;
-      stats.last_error = peer.last_error;
-      stats.round_trip = peer.mux.round_trip;
-      stats.clock_ahead = peer.skew;
-      stats.bytes_sent = peer.mux.bytes_sent;
-      stats.bytes_received = peer.mux.bytes_received;
-      stats.messages_sent = peer.mux.messages_sent;
-      stats.messages_received = peer.mux.messages_received;
-      stats.calls_refused = peer.mux.calls_refused;
-      stats.calls_open = peer.mux.own_calls;
-      stats.handlers_running = peer.mux.handlers;
-      stats.unsent_bytes = peer.mux.unsent_bytes;
-      all->push_back(std::move(stats));
-    });
-  });
+  const bool asked = driver_->dispatch_and_wait(
+      [driver = driver_.get(), all] { *all = net::statistics_of(driver->core()); });
   return asked ? *all : std::vector<GridPeerStats>{};
 }
 
