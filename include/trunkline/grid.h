@@ -184,8 +184,8 @@ using GridInlineHandler = std::function<void(std::string_view payload, GridReply
 // Called once, on the node's thread; the payload is borrowed until it returns. Must not throw.
 using GridDone = std::move_only_function<void(GridResult<std::string_view>)>;
 
-// How a type becomes a payload, for typed handlers and calls. Specialise it for yours, for example
-// with msgpack-cxx:
+// How a type becomes a payload, for typed handlers and calls. trunkline/grid_msgpack.h has it for
+// all that msgpack-cxx can pack; specialise it for yours:
 //
 //   template <>
 //   struct trunkline::GridCodec<LockRequest> {
