@@ -19,5 +19,7 @@ struct Outcome {
 void add_serve(CLI::App& app, Outcome& outcome);
 void add_pub(CLI::App& app, Outcome& outcome);
 void add_sub(CLI::App& app, Outcome& outcome);
+void add_call(CLI::App& app, Outcome& outcome);
+void add_top(CLI::App& app, Outcome& outcome);
 
 }  // namespace trunkline::app

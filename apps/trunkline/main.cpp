@@ -11,6 +11,8 @@ int main(int argc, char** argv) {
   trunkline::app::add_serve(app, outcome);
   trunkline::app::add_pub(app, outcome);
   trunkline::app::add_sub(app, outcome);
+  trunkline::app::add_call(app, outcome);
+  trunkline::app::add_top(app, outcome);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -3,6 +3,7 @@
 
 #include "net/clock.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -39,6 +40,8 @@ Result<std::uint16_t> Listener::open(const std::string& address, std::uint16_t p
   const asio::ip::tcp::endpoint endpoint(parsed, port);
   acceptor_.open(endpoint.protocol(), error);
   if (!error) {
+    // A program that this one starts would go on listening when this one has stopped.
+    ::fcntl(acceptor_.native_handle(), F_SETFD, FD_CLOEXEC);
     acceptor_.set_option(asio::socket_base::reuse_address(true), error);
   }
   if (!error) {

@@ -86,6 +86,12 @@ class CheckRooms(TreeTest):
         self.assert_clean("include/trunkline/a.h",
                           "#include <string>\n#include <trunkline/error.h>\n")
 
+    def test_an_adapter_includes_the_library_that_it_is_for(self):
+        self.write("src/CMakeLists.txt", "")
+        self.assert_reported("include/trunkline/grid_msgpack.h", "#include <zlib.h>\n", "public headers")
+        self.assert_clean("include/trunkline/grid_msgpack.h", "#include <msgpack.hpp>\n")
+        self.assert_reported("include/trunkline/a.h", "#include <msgpack.hpp>\n", "public headers")
+
     def test_programs_see_the_server_and_public_headers(self):
         self.write("src/CMakeLists.txt", "")
         self.assert_reported("apps/trunkline/a.cpp", '#include "hub/hub.h"\n', "private to its room")

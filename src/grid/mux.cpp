@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The connection as a whole: liveness, drain, loss.
+#include "grid/mux.h"
+
+#include "core/assert.h"
+#include "core/probe.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace trunkline::grid {
+
+Mux::Mux(const MuxOptions& options, const Agreement& agreement, Side side, MemoryPool& pool,
+         TimerWheel& wheel, MuxEvents& events, MuxOwner& owner, TimePoint now)
+    : options_(options),
+      peer_(agreement.peer_limits),
+      side_(side),
+      checksum_(agreement.checksum),
+      pool_(pool),
+      wheel_(wheel),
+      events_(events),
+      owner_(owner),
+      send_limit_(agreement.peer_limits.connection_window),
+      receive_limit_(options.limits.connection_window),
+      last_received_(now),
+      now_(now) {
+  wheel_.arm(ping_timer_, now + options_.ping_interval);
+}
+
+Mux::~Mux() {
+  for (const std::unique_ptr<Call>& call : slots_) {
+    pool_.release(call->reserved + call->partial_reserved);
+  }
+}
+
+void Mux::on_ping_timer(TimePoint now) {
+  if (now - last_received_ >= 2 * options_.ping_interval && !TRUNKLINE_MUTANT("silence-ignored")) {
+    TRUNKLINE_SOMETIMES("a peer is silent");
+    owner_.on_dead(*this, {ErrorCode::kTimeout,
+                           fmt::format("the peer has said nothing for {} ms",
+                                       (now - last_received_) / std::chrono::milliseconds(1))});
+    return;
+  }
+  wheel_.arm(ping_timer_, now + options_.ping_interval);
+  probe();
+  fail_stalled(now);
+  owner_.on_output(*this);
+}
+
+std::uint64_t Mux::probe() {
+  owes_ping_ = true;
+  return ping_token_ + 1;
+}
+
+void Mux::on_write_timer(TimePoint /*now*/) {
+  owner_.on_dead(*this, {ErrorCode::kTimeout,
+                         fmt::format("the peer has taken no byte for {} ms",
+                                     options_.write_deadline / std::chrono::milliseconds(1))});
+}
+
+void Mux::socket_blocked(TimePoint now) {
+  if (!write_timer_.is_armed() && !is_lost_) {
+    wheel_.arm(write_timer_, now + options_.write_deadline);
+  }
+}
+
+void Mux::socket_progressed(TimePoint now) {
+  if (write_timer_.is_armed()) {
+    wheel_.arm(write_timer_, now + options_.write_deadline);
+  }
+}
+
+void Mux::socket_idle() {
+  wheel_.disarm(write_timer_);
+}
+
+bool Mux::is_stalled(const Call& call, TimePoint now) const {
+  return call.in_use && call.kind == CallKind::kStream && !call.is_over &&
+         call.blocked_since != TimePoint::max() &&
+         now - call.blocked_since >= options_.stream_stall &&
+         call.last_consumed < call.blocked_since && call.received > call.consumed &&
+         call.receive_limit - call.received <= kDataCost;
+}
+
+void Mux::fail_stalled(TimePoint now) {
+  for (std::size_t index = 0; index < slots_.size(); ++index) {
+    if (is_stalled(*slots_[index], now)) {
+      refuse(*slots_[index],
+             {.code = FailureCode::kMemory, .text = "both ends send, and neither reads"});
+    }
+  }
+}
+
+void Mux::lose(std::string_view why, TimePoint /*now*/) {
+  TRUNKLINE_ASSERT(!is_lost_);
+  is_lost_ = true;
+  wheel_.disarm(ping_timer_);
+  wheel_.disarm(write_timer_);
+  for (std::size_t index = 0; index < slots_.size(); ++index) {
+    Call& call = *slots_[index];
+    if (!call.in_use || call.is_over) {
+      if (call.in_use && call.is_on_wire) {
+        leave_wire(call);
+        free_if_done(call);
+      }
+      continue;
+    }
+    const bool is_new = call.is_own && (!call.is_on_wire || TRUNKLINE_MUTANT("always-not-run"));
+    Failure failure{
+        .code = FailureCode::kDisconnected, .not_run = is_new, .text = std::string(why)};
+    if (call.is_own) {
+      end_own(call, LastWord::kNone, std::move(failure));
+    } else {
+      end_peers(call, LastWord::kNone, std::move(failure));
+    }
+  }
+}
+
+void Mux::drain(Drain how) {
+  if (!is_draining_ || (drain_ == Drain::kMoved && how == Drain::kEnding)) {
+    is_draining_ = true;
+    drain_ = how;
+    owes_goaway_ = true;
+  }
+}
+
+bool Mux::is_drained() const {
+  return is_draining_ && peer_drains_ && !owes_goaway_ && own_calls_ == 0 && peer_calls_ == 0;
+}
+
+bool Mux::takes_calls() const {
+  return !is_lost_ && !is_draining_ && !peer_drains_;
+}
+
+MuxStats Mux::stats() const {
+  MuxStats stats = stats_;
+  stats.own_calls = own_calls_;
+  stats.handlers = handlers_;
+  stats.unsent_bytes = unsent_bytes_;
+  return stats;
+}
+
+std::string Mux::check() const {
+  std::size_t live = 0;
+  std::size_t own = 0;
+  std::size_t handlers = 0;
+  std::size_t unsent = 0;
+  std::size_t on_wire = 0;
+  for (const std::unique_ptr<Call>& each : slots_) {
+    const Call& call = *each;
+    if (!call.in_use) {
+      if (call.reserved + call.partial_reserved + call.queued_bytes > 0) {
+        return fmt::format("call {} is free and holds memory", call.index);
+      }
+      continue;
+    }
+    ++live;
+    own += call.is_own && call.is_counted ? 1U : 0U;
+    handlers += !call.is_own && call.is_counted ? 1U : 0U;
+    on_wire += call.is_on_wire ? 1U : 0U;
+    unsent += call.queued_bytes;
+    if (call.received - call.consumed > call.reserved && call.is_held) {
+      return fmt::format("call {} holds {} bytes, {} are reserved", call.wire_id,
+                         call.received - call.consumed, call.reserved);
+    }
+    if (call.spent > call.send_limit && call.kind == CallKind::kStream && call.is_on_wire) {
+      return fmt::format("call {} has spent {} of {}", call.wire_id, call.spent, call.send_limit);
+    }
+  }
+  if (live != live_ || own != own_calls_ || handlers != handlers_ || unsent != unsent_bytes_ ||
+      on_wire != ids_.size()) {
+    return fmt::format("counted live {} {}, own {} {}, handlers {} {}, unsent {} {}, on wire {} {}",
+                       live, live_, own, own_calls_, handlers, handlers_, unsent, unsent_bytes_,
+                       on_wire, ids_.size());
+  }
+  return {};
+}
+
+}  // namespace trunkline::grid

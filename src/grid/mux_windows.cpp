@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What streams may receive. What is granted and not yet taken by the program is reserved of the
+// pool, at all times; a live stream keeps at least its first window reserved, so it can always go
+// on.
+#include "core/assert.h"
+#include "core/probe.h"
+#include "grid/mux.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace trunkline::grid {
+
+bool Mux::grant_first(Call& call) {
+  const std::size_t window = options_.limits.stream_window;
+  if (!pool_.try_reserve(window)) {
+    TRUNKLINE_SOMETIMES("the pool is used up");
+    return false;
+  }
+  call.reserved = call.window = call.receive_limit = window;
+  return true;
+}
+
+void Mux::grant(Call& call, std::uint64_t limit) {
+  if (limit <= call.receive_limit) {
+    return;
+  }
+  call.receive_limit = limit;
+  // An Open that has not left yet says it itself.
+  if (call.is_on_wire && !TRUNKLINE_MUTANT("credit-not-told")) {
+    call.owes_credit = true;
+    if (!static_cast<ListHook<ControlLine>&>(call).is_linked()) {
+      control_.push_back(call);
+    }
+  }
+}
+
+// A message that ends at `until` has begun; false when there is no memory for it.
+bool Mux::grant_message(Call& call, std::uint64_t until) {
+  if (until <= call.receive_limit) {
+    return true;
+  }
+  const std::size_t needed = until - call.consumed;
+  if (needed > call.reserved) {
+    if (!pool_.try_reserve(needed - call.reserved)) {
+      return false;
+    }
+    call.reserved = needed;
+  }
+  grant(call, until);
+  return true;
+}
+
+// The program has taken something: the window moves on, half of it at a time, and gets wider for
+// who uses it up.
+void Mux::grant_more(Call& call) {
+  if (call.consumed - call.widened_at >= call.window && call.window < options_.stream_window_max) {
+    call.window = std::min<std::uint64_t>(2 * call.window, options_.stream_window_max);
+    call.widened_at = call.consumed;
+  }
+  const std::uint64_t wanted = call.consumed + call.window;
+  if (wanted < call.receive_limit + call.window / 2) {
+    return;
+  }
+  const std::size_t needed = wanted - call.consumed;
+  if (needed > call.reserved && pool_.try_reserve_spare(needed - call.reserved)) {
+    call.reserved = needed;
+  }
+  grant(call, std::min<std::uint64_t>(wanted, call.consumed + call.reserved));
+}
+
+// This side waits for the stream's credit. If the peer does, too, and nobody reads, both would wait
+// for ever: what the peer may send grows.
+void Mux::rescue(Call& call) {
+  if (call.is_over || call.is_deaf || call.input_ended ||
+      call.receive_limit - call.received > kDataCost ||
+      call.rescued >= options_.stream_rescue_max) {
+    return;
+  }
+  const std::size_t wider = options_.stream_window_max;
+  const std::size_t needed = call.receive_limit + wider - call.consumed;
+  if (needed > call.reserved && !pool_.try_reserve_spare(needed - call.reserved)) {
+    return;
+  }
+  TRUNKLINE_SOMETIMES("both ends wait for credit");
+  call.reserved = std::max(call.reserved, needed);
+  call.rescued += wider;
+  grant(call, call.receive_limit + wider);
+}
+
+Result<void> Mux::count_stream(Call& call, std::uint64_t cost) {
+  // Not counted when it is too much: what is held stays what was reserved, to the last.
+  if (cost > call.receive_limit - call.received) {
+    return trunkline::fail(ErrorCode::kProtocolError,
+                           fmt::format("stream {} has sent {} bytes, {} were granted", call.wire_id,
+                                       call.received + cost, call.receive_limit));
+  }
+  call.received += cost;
+  if (call.blocked_since != TimePoint::max()) {
+    rescue(call);
+  }
+  return {};
+}
+
+void Mux::consumed(CallRef ref, std::size_t payload_bytes, TimePoint now) {
+  Call* call = find(ref);
+  if (call == nullptr || call->kind != CallKind::kStream) {
+    return;
+  }
+  const std::uint64_t cost = payload_bytes + kDataCost;
+  TRUNKLINE_ASSERT(call->consumed + cost <= call->received);
+  call->consumed += cost;
+  call->last_consumed = now_ = now;
+  // Not below the first window while it lives, nor below what was granted.
+  const std::uint64_t granted = call->receive_limit - call->consumed;
+  const std::size_t keep = call->is_deaf
+                               ? call->received - call->consumed
+                               : std::max<std::size_t>(granted, options_.limits.stream_window);
+  if (call->reserved > keep) {
+    pool_.release(call->reserved - keep);
+    call->reserved = keep;
+  }
+  if (TRUNKLINE_MUTANT("credit-returned-twice")) {
+    grant(*call, call->receive_limit + cost);
+  }
+  if (!call->is_deaf && !call->input_ended) {
+    call->rescued = granted <= call->window ? 0 : call->rescued;
+    grant_more(*call);
+  }
+}
+
+}  // namespace trunkline::grid

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the program behind a node waits for and serves: its calls, its handlers, its streams. It
+// turns the grid's events into answers, coroutines that go on, and stop tokens.
+#pragma once
+
+#include <trunkline/grid.h>
+
+#include "core/ring.h"
+#include "core/string_map.h"
+#include "grid/node_core.h"
+
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace trunkline::net {
+
+[[nodiscard]] GridError to_error(const grid::Failure& failure);
+
+// What it needs of the driver. Thread: the node's.
+class GridProgramWorld {
+ public:
+  GridProgramWorld() = default;
+  GridProgramWorld(const GridProgramWorld&) = delete;
+  GridProgramWorld& operator=(const GridProgramWorld&) = delete;
+  virtual ~GridProgramWorld() = default;
+
+  [[nodiscard]] virtual grid::NodeCore& core() = 0;
+  virtual void call_later(std::chrono::milliseconds delay,
+                          std::move_only_function<void()> task) = 0;
+};
+
+// A call that somebody waits for.
+struct GridPending {
+  std::string peer;
+  std::string handler;
+  Bytes payload;  // kept while it may be asked again
+  GridCallOptions options;
+  TimePoint deadline = TimePoint::max();
+  TimePoint began;
+  std::uint64_t serial = 0;  // tells it from an earlier one at the same place
+  std::uint32_t retries = 0;
+  grid::CallKind kind = grid::CallKind::kRequest;
+  bool is_waiting = false;  // for the peer
+  grid::Mux* mux = nullptr;
+  grid::CallRef ref;
+  GridDone done;                            // of a request
+  std::shared_ptr<GridStreamState> stream;  // of a stream, until it is open
+  std::move_only_function<void(GridResult<void>)> opened;
+  std::optional<std::stop_callback<std::function<void()>>> on_stop;
+};
+
+// A handler that runs for a peer's request. Shared by the program and what answers for it.
+struct GridServed {
+  grid::Mux* mux = nullptr;
+  grid::CallRef ref;
+  std::stop_source stop;
+  std::shared_ptr<const void> handler;  // keeps the function whose coroutine runs
+  std::shared_ptr<GridStreamState> stream;
+};
+
+struct GridReplyState {
+  std::weak_ptr<GridDriver> driver;
+  grid::Mux* mux = nullptr;
+  grid::CallRef ref;
+};
+
+// Both ends' stream object. All members belong to the node's thread but `driver`.
+class GridStreamState : public std::enable_shared_from_this<GridStreamState> {
+ public:
+  using ReceiveDone = std::move_only_function<void(GridResult<std::optional<Bytes>>)>;
+  using SendDone = std::move_only_function<void(GridResult<void>)>;
+
+  std::weak_ptr<GridDriver> driver;
+  grid::Mux* mux = nullptr;
+  grid::CallRef ref;
+  bool is_caller = false;
+  bool is_over = false;      // the grid knows it no more
+  bool input_ended = false;  // everything has come
+  std::optional<GridError> error;
+  Ring<Bytes> inbox;  // a deque would cost 600 bytes a stream before its first message
+  ReceiveDone receiver;
+  SendDone sender;
+  Bytes unsent;  // the message that `sender` waits with
+  std::stop_source stop;
+  std::optional<std::stop_callback<std::function<void()>>> on_stop;
+
+  // What the grid tells.
+  void arrived(Bytes message);
+  void ended();
+  void failed(GridError why);
+  void has_room();
+  // What the program asks; `done` is called once, maybe at once.
+  void receive(ReceiveDone done);
+  void send(Bytes message, SendDone done);
+  void finish();
+
+ private:
+  void give(Bytes message);
+  void end_sender();
+  [[nodiscard]] GridError why_closed() const;
+};
+
+// Thread: the node's.
+class GridProgram {
+ public:
+  GridProgram(GridProgramWorld& world, const GridOptions& options)
+      : world_(world), options_(options) {}
+
+  GridProgram(const GridProgram&) = delete;
+  GridProgram& operator=(const GridProgram&) = delete;
+  ~GridProgram();
+
+  // Once, before anything else.
+  void set_driver(std::weak_ptr<GridDriver> driver) { driver_ = std::move(driver); }
+
+  void handle(std::string name, GridHandler handler);
+  void handle_inline(std::string name, GridInlineHandler handler);
+  void handle_stream(std::string name, GridStreamHandler handler);
+
+  // Begins a call, or its wait for the peer. `done` or `opened` is called once, maybe at once.
+  GridPending* begin(std::unique_ptr<GridPending> pending);
+  // Null when it has ended.
+  [[nodiscard]] GridPending* find_pending(GridPending* pending, std::uint64_t serial) const;
+  // Ends one that is still pending (null: none); it is told that it was cancelled.
+  void cancel(GridPending* pending);
+  void cancel(GridStreamState& stream);
+  void let_go(GridStreamState& stream);
+  void answered(const std::shared_ptr<GridServed>& served, GridResult<Bytes> answer);
+  // Whoever still waits is told that the node has stopped.
+  void stop();
+
+  void on_call(grid::Mux& mux, grid::CallRef call, const grid::PeerCall& what,
+               grid::Arrived payload);
+  void on_result(std::uint64_t token, grid::Arrived payload);
+  void on_failure(std::uint64_t token, const grid::Failure& failure);
+  void on_message(std::uint64_t token, grid::Arrived payload);
+  void on_end(std::uint64_t token);
+  void on_stop(std::uint64_t token, const grid::Failure& why);
+  void on_room(std::uint64_t token);
+  void on_ready(std::uint64_t token, const std::optional<grid::Failure>& failure);
+
+ private:
+  using Handler = std::variant<GridHandler, GridInlineHandler, GridStreamHandler>;
+
+  [[nodiscard]] std::shared_ptr<const Handler> find(std::string_view name) const;
+  [[nodiscard]] std::shared_ptr<GridStreamState> stream_of(std::uint64_t token) const;
+  void attempt(GridPending& pending);
+  void ended_by(GridPending& pending, const grid::Failure& failure);
+  void wait_for_peer(GridPending& pending);
+  void finish(GridPending& pending, GridResult<std::string_view> result);
+  void watch_stop(GridPending& pending);
+  void watch_stop_of(GridStreamState& stream, const std::stop_token& stop);
+  std::shared_ptr<GridServed> begin_serving(std::shared_ptr<const Handler> keeper, grid::Mux& mux,
+                                            grid::CallRef call, GridRequest& request);
+  void serve(std::shared_ptr<const Handler> keeper, const GridHandler& handler, grid::Mux& mux,
+             grid::CallRef call, GridRequest request);
+  void serve_stream(std::shared_ptr<const Handler> keeper, const GridStreamHandler& handler,
+                    grid::Mux& mux, grid::CallRef call, GridRequest request);
+  GridRequest request_of(grid::Mux& mux, const grid::PeerCall& what, const grid::Arrived& payload);
+
+  GridProgramWorld& world_;
+  std::uint64_t last_serial_ = 0;
+  bool is_stopping_ = false;
+  std::weak_ptr<GridDriver> driver_;
+  const GridOptions& options_;
+  StringMap<std::shared_ptr<const Handler>> handlers_;
+  std::unordered_map<GridPending*, std::unique_ptr<GridPending>> pending_;
+  std::unordered_map<GridServed*, std::shared_ptr<GridServed>> served_;
+  std::unordered_map<GridStreamState*, std::shared_ptr<GridStreamState>> streams_;
+};
+
+}  // namespace trunkline::net

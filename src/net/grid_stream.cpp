@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Streams as the program sees them: what has arrived and waits, who waits for it, what waits for
+// room.
+#include "net/grid_driver.h"
+#include "net/grid_program.h"
+
+#include <utility>
+
+namespace trunkline::net {
+
+namespace {
+
+// Whoever holds the last copy of a caller's stream lets go of it.
+struct Handle {
+  explicit Handle(std::shared_ptr<GridStreamState> of) : state(std::move(of)) {}
+
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+
+  ~Handle() {
+    if (const std::shared_ptr<GridDriver> driver = state->driver.lock()) {
+      driver->dispatch([there = driver.get(), kept = state] { there->program().let_go(*kept); });
+    }
+  }
+
+  std::shared_ptr<GridStreamState> state;
+};
+
+}  // namespace
+
+GridStream GridDriver::make_stream(const std::shared_ptr<GridStreamState>& state) {
+  if (!state->is_caller) {
+    return GridStream(state);
+  }
+  const auto handle = std::make_shared<Handle>(state);
+  return GridStream(std::shared_ptr<GridStreamState>(handle, state.get()));
+}
+
+// --- what the grid tells ---
+
+void GridStreamState::arrived(Bytes message) {
+  if (receiver && inbox.empty()) {
+    give(std::move(message));
+    return;
+  }
+  inbox.push_back(std::move(message));
+}
+
+// To the one who waits. Its credit goes back now: it is the program's.
+void GridStreamState::give(Bytes message) {
+  const std::shared_ptr<GridStreamState> self = shared_from_this();
+  if (const std::shared_ptr<GridDriver> there = driver.lock()) {
+    mux->consumed(ref, message.size(), there->core().now().monotonic);
+    there->core().touch(*mux);
+  }
+  ReceiveDone done = std::exchange(receiver, {});
+  done(std::optional<Bytes>(std::move(message)));
+}
+
+void GridStreamState::ended() {
+  input_ended = true;
+  if (is_caller) {
+    is_over = true;
+    end_sender();
+  }
+  if (receiver && inbox.empty()) {
+    std::exchange(receiver, {})(std::optional<Bytes>{});
+  }
+}
+
+void GridStreamState::failed(GridError why) {
+  const std::shared_ptr<GridStreamState> self = shared_from_this();
+  is_over = true;
+  if (!error.has_value()) {
+    error = std::move(why);
+  }
+  end_sender();
+  if (receiver && inbox.empty()) {
+    std::exchange(receiver, {})(std::unexpected(*error));
+  }
+}
+
+void GridStreamState::end_sender() {
+  unsent.clear();
+  if (sender) {
+    std::exchange(sender, {})(std::unexpected(why_closed()));
+  }
+}
+
+GridError GridStreamState::why_closed() const {
+  if (error.has_value()) {
+    return *error;
+  }
+  return {GridCode::kCancelled, GridOrigin::kCaller, 0, false,
+          is_caller && input_ended ? "the handler has returned" : "nothing more may be sent"};
+}
+
+void GridStreamState::has_room() {
+  if (!sender) {
+    return;
+  }
+  SendDone done = std::exchange(sender, {});
+  send(std::exchange(unsent, {}), std::move(done));
+}
+
+// --- what the program asks ---
+
+void GridStreamState::receive(ReceiveDone done) {
+  const std::shared_ptr<GridDriver> there = driver.lock();
+  if (receiver) {
+    done(std::unexpected(GridError{GridCode::kInvalid, GridOrigin::kCaller, 0, false,
+                                   "somebody else is receiving"}));
+  } else if (!inbox.empty()) {
+    receiver = std::move(done);
+    Bytes message = std::move(inbox.front());
+    inbox.pop_front();
+    give(std::move(message));
+  } else if (error.has_value()) {
+    done(std::unexpected(*error));
+  } else if (input_ended) {
+    done(std::optional<Bytes>{});
+  } else if (is_over || there == nullptr) {
+    done(std::unexpected(why_closed()));
+  } else {
+    receiver = std::move(done);
+  }
+}
+
+void GridStreamState::send(Bytes message, SendDone done) {
+  const std::shared_ptr<GridDriver> there = driver.lock();
+  if (is_over || there == nullptr) {
+    done(std::unexpected(why_closed()));
+    return;
+  }
+  if (sender) {
+    done(std::unexpected(
+        GridError{GridCode::kInvalid, GridOrigin::kCaller, 0, false, "somebody else is sending"}));
+    return;
+  }
+  if (message.size() > mux->message_bytes_max()) {
+    done(std::unexpected(GridError{GridCode::kTooLarge, GridOrigin::kCaller, 0, false,
+                                   "a message larger than the peer takes"}));
+    return;
+  }
+  if (!mux->has_room(ref, message.size())) {
+    unsent = std::move(message);
+    sender = std::move(done);
+    return;  // has_room() comes
+  }
+  const grid::SendVerdict verdict = mux->send(ref, std::move(message));
+  there->core().touch(*mux);
+  if (verdict == grid::SendVerdict::kAccepted) {
+    done({});
+  } else {
+    done(std::unexpected(why_closed()));
+  }
+}
+
+void GridStreamState::finish() {
+  const std::shared_ptr<GridDriver> there = driver.lock();
+  if (is_caller && !is_over && there != nullptr) {
+    mux->finish(ref);
+    there->core().touch(*mux);
+  }
+}
+
+// --- the program's table of them ---
+
+void GridProgram::on_message(std::uint64_t token, grid::Arrived payload) {
+  stream_of(token)->arrived(payload.take());
+}
+
+void GridProgram::on_end(std::uint64_t token) {
+  const std::shared_ptr<GridStreamState> stream = stream_of(token);
+  stream->ended();
+}
+
+void GridProgram::on_room(std::uint64_t token) {
+  const std::shared_ptr<GridStreamState> stream = stream_of(token);
+  stream->has_room();
+}
+
+void GridProgram::cancel(GridStreamState& stream) {
+  if (stream.is_caller && !stream.is_over) {
+    const std::shared_ptr<GridStreamState> kept = stream.shared_from_this();
+    kept->mux->cancel(kept->ref);
+    world_.core().touch(*kept->mux);
+    kept->inbox.clear();
+    kept->failed({GridCode::kCancelled, GridOrigin::kCaller, 0, false, "cancelled by the caller"});
+  }
+}
+
+// Nobody holds it any more.
+void GridProgram::let_go(GridStreamState& stream) {
+  const std::shared_ptr<GridStreamState> kept = stream.shared_from_this();
+  kept->on_stop.reset();
+  if (streams_.erase(&stream) > 0) {
+    kept->is_over = true;
+    kept->mux->forget(kept->ref);
+    world_.core().touch(*kept->mux);
+  }
+}
+
+}  // namespace trunkline::net
