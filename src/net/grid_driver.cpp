@@ -87,12 +87,9 @@ void GridDriver::log(std::string_view line) const {
 // stopped, deadlines would be counted from long ago. Only where an event begins is the node not at
 // work further down the stack.
 void GridDriver::begin_turn() {
-  if (!std::exchange(is_event_begun_, true)) {
-    if (!is_in_turn_ || monotonic_now() - core_.now().monotonic > kTurnTime) {
-      is_in_turn_ = true;
-      core_.advance(now());
-    }
-  } else if (!std::exchange(is_in_turn_, true)) {
+  const bool is_old = !std::exchange(is_event_begun_, true) && is_in_turn_ &&
+                      monotonic_now() - core_.now().monotonic > kTurnTime;
+  if (!std::exchange(is_in_turn_, true) || is_old) {
     core_.advance(now());
   }
 }
