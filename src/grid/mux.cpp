@@ -12,6 +12,16 @@
 
 namespace trunkline::grid {
 
+namespace {
+
+// Before a peer is given up it gets so much more, once: a node that has itself stood still finds
+// its timers due first, and what the peer has said or taken meanwhile only afterwards.
+Duration grace(Duration interval) {
+  return interval / 16;
+}
+
+}  // namespace
+
 Mux::Mux(const MuxOptions& options, const Agreement& agreement, Side side, MemoryPool& pool,
          TimerWheel& wheel, MuxEvents& events, MuxOwner& owner, TimePoint now)
     : options_(options),
@@ -36,14 +46,17 @@ Mux::~Mux() {
 }
 
 void Mux::on_ping_timer(TimePoint now) {
-  if (now - last_received_ >= 2 * options_.ping_interval && !TRUNKLINE_MUTANT("silence-ignored")) {
+  const bool is_silent = now - last_received_ >= 2 * options_.ping_interval;
+  const bool was_suspected = std::exchange(is_suspected_silent_, is_silent);
+  if (is_silent && was_suspected && !TRUNKLINE_MUTANT("silence-ignored")) {
     TRUNKLINE_SOMETIMES("a peer is silent");
     owner_.on_dead(*this, {ErrorCode::kTimeout,
                            fmt::format("the peer has said nothing for {} ms",
                                        (now - last_received_) / std::chrono::milliseconds(1))});
     return;
   }
-  wheel_.arm(ping_timer_, now + options_.ping_interval);
+  wheel_.arm(ping_timer_,
+             now + (is_silent ? grace(options_.ping_interval) : options_.ping_interval));
   probe();
   fail_stalled(now);
   owner_.on_output(*this);
@@ -54,7 +67,11 @@ std::uint64_t Mux::probe() {
   return ping_token_ + 1;
 }
 
-void Mux::on_write_timer(TimePoint /*now*/) {
+void Mux::on_write_timer(TimePoint now) {
+  if (!std::exchange(is_suspected_stuck_, true)) {
+    wheel_.arm(write_timer_, now + grace(options_.write_deadline));
+    return;
+  }
   owner_.on_dead(*this, {ErrorCode::kTimeout,
                          fmt::format("the peer has taken no byte for {} ms",
                                      options_.write_deadline / std::chrono::milliseconds(1))});
@@ -62,12 +79,14 @@ void Mux::on_write_timer(TimePoint /*now*/) {
 
 void Mux::socket_blocked(TimePoint now) {
   if (!write_timer_.is_armed() && !is_lost_) {
+    is_suspected_stuck_ = false;
     wheel_.arm(write_timer_, now + options_.write_deadline);
   }
 }
 
 void Mux::socket_progressed(TimePoint now) {
   if (write_timer_.is_armed()) {
+    is_suspected_stuck_ = false;
     wheel_.arm(write_timer_, now + options_.write_deadline);
   }
 }

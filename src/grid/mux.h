@@ -362,6 +362,8 @@ class Mux {
   bool is_draining_ = false;
   bool peer_drains_ = false;
   bool is_lost_ = false;
+  bool is_suspected_silent_ = false;
+  bool is_suspected_stuck_ = false;
   Drain drain_ = Drain::kEnding;
   std::uint64_t ping_token_ = 0;
   std::uint64_t last_pong_ = 0;

@@ -21,6 +21,9 @@ namespace {
 
 constexpr std::size_t kReadBytes = 64UL * 1024;
 
+// How old the time may be that the node is told.
+constexpr std::chrono::milliseconds kTurnTime{5};
+
 // Flushing a connection may give others something to write.
 constexpr int kFlushRounds = 8;
 
@@ -80,8 +83,13 @@ void GridDriver::log(std::string_view line) const {
 
 // --- turns ---
 
+// Also when it has become late in the turn: after a long one, or one in which the process was
+// stopped, deadlines would be counted from long ago. Only where an event begins is the node not at
+// work further down the stack.
 void GridDriver::begin_turn() {
-  if (!std::exchange(is_in_turn_, true)) {
+  const bool is_old = !std::exchange(is_event_begun_, true) && is_in_turn_ &&
+                      monotonic_now() - core_.now().monotonic > kTurnTime;
+  if (!std::exchange(is_in_turn_, true) || is_old) {
     core_.advance(now());
   }
 }

@@ -84,7 +84,7 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
   // From the operating system.
   [[nodiscard]] static std::string random_bytes(std::size_t count);
   void log(std::string_view line) const;
-  // What time it is, once a turn, before the node is told anything.
+  // What time it is, before the node is told anything in a turn or by an event.
   void begin_turn();
 
   // For connections: a WebSocket stands; one is lost; one is no more, or never was a WebSocket, and
@@ -155,6 +155,7 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
   boost::asio::steady_timer timer_;
   TimePoint armed_for_ = TimePoint::max();
   bool is_in_turn_ = false;
+  bool is_event_begun_ = false;
   bool is_stopping_ = false;
   Random random_;
   std::vector<char> read_buffer_;

@@ -188,8 +188,11 @@ void GridDriver::run() {
 }
 
 void GridDriver::turn() {
+  is_event_begun_ = false;
   io_.run_one();
+  is_event_begun_ = false;
   for (int handled = 1; handled < kHandlersPerTurn && io_.poll_one() > 0; ++handled) {
+    is_event_begun_ = false;
   }
   end_turn();
 }

@@ -111,8 +111,15 @@ class Relay {
   Relay& operator=(const Relay&) = delete;
   ~Relay();
 
-  // Cuts every connection once so many more bytes have gone to the target.
-  void cut_after(std::int64_t bytes) { cut_after_ = bytes; }
+  // Cuts a connection once so many more bytes have gone to the target, or to the caller.
+  void cut_after(std::int64_t bytes) { cut_after_[0] = bytes; }
+
+  void cut_back_after(std::int64_t bytes) { cut_after_[1] = bytes; }
+
+  // The same for the next connection, once this one was cut.
+  void cut_next_after(std::int64_t bytes) { cut_next_after_[0] = bytes; }
+
+  void cut_next_back_after(std::int64_t bytes) { cut_next_after_[1] = bytes; }
 
   // Nothing is forwarded any more, and nobody is told; or again.
   void stall(bool on) { is_stalled_ = on; }
@@ -135,7 +142,9 @@ class Relay {
   int listener_;
   std::uint16_t target_;
   std::vector<Pair> pairs_;
-  std::atomic<std::int64_t> cut_after_ = -1;
+  // By who has sent the bytes; -1: never.
+  std::array<std::atomic<std::int64_t>, 2> cut_after_{-1, -1};
+  std::array<std::atomic<std::int64_t>, 2> cut_next_after_{-1, -1};
   std::atomic<bool> is_stalled_ = false;
   std::atomic<std::size_t> bytes_per_ms_ = 0;
   std::atomic<int> accepted_ = 0;

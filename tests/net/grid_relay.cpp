@@ -65,10 +65,12 @@ bool Relay::forward(Pair& pair, std::size_t from) {
   std::array<char, 65536> buffer{};
   const std::size_t slow = bytes_per_ms_;
   std::size_t wanted = slow == 0 ? buffer.size() : std::min(slow, buffer.size());
-  if (from == 0 && cut_after_ >= 0) {
-    wanted = std::min(wanted, static_cast<std::size_t>(cut_after_.load()));
+  if (cut_after_[from] >= 0) {
+    wanted = std::min(wanted, static_cast<std::size_t>(cut_after_[from].load()));
     if (wanted == 0) {
-      cut_after_ = -1;
+      for (const std::size_t each : {0U, 1U}) {
+        cut_after_[each] = cut_next_after_[each].exchange(-1);
+      }
       return false;
     }
   }
@@ -79,8 +81,8 @@ bool Relay::forward(Pair& pair, std::size_t from) {
   if (got == 0) {
     return false;
   }
-  if (from == 0 && cut_after_ >= 0) {
-    cut_after_ -= got;
+  if (cut_after_[from] >= 0) {
+    cut_after_[from] -= got;
   }
   // Blocks when the other end is slow, which is what a slow link does.
   std::size_t sent = 0;
