@@ -14,13 +14,21 @@
 
 namespace trunkline::grid {
 
+// Behind what is there; `at` moves on. There must be room.
 template <std::unsigned_integral T>
-void append_number(std::string& out, T value) {
+void put_number(char* out, std::size_t& at, T value) {
   if constexpr (std::endian::native == std::endian::big) {
     value = std::byteswap(value);
   }
+  std::memcpy(out + at, &value, sizeof(T));
+  at += sizeof(T);
+}
+
+template <std::unsigned_integral T>
+void append_number(std::string& out, T value) {
   char bytes[sizeof(T)];
-  std::memcpy(bytes, &value, sizeof(T));
+  std::size_t at = 0;
+  put_number(bytes, at, value);
   out.append(bytes, sizeof(T));
 }
 

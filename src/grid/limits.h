@@ -18,8 +18,8 @@ struct PeerLimits {
   std::uint32_t calls_max = 16'384;
   // Small: every stream that the peer opens costs so much of the pool from its first moment.
   std::uint32_t stream_window = 16U * 1024;
-  // What is under way on a link of 1 GiB/s with 4 ms of round trip.
-  std::uint64_t connection_window = 4UL * 1024 * 1024;
+  // To begin with; it grows to what the link needs (MuxOptions::connection_window_max).
+  std::uint64_t connection_window = 256UL * 1024;
 
   friend bool operator==(const PeerLimits&, const PeerLimits&) = default;
 };
@@ -30,6 +30,8 @@ inline constexpr std::uint64_t kConnectionWindowMin = 65'536;
 inline constexpr std::uint32_t kStreamWindowMin = 1024;
 // What a stream's message counts beside its payload.
 inline constexpr std::uint64_t kDataCost = 32;
+// A message from which on it pays to tell the operating system what becomes of its memory.
+inline constexpr std::size_t kLargeBytes = 4UL * 1024 * 1024;
 // Before the handshake has told another.
 inline constexpr std::size_t kHandshakeBytesMax = 4096;
 
@@ -37,6 +39,12 @@ struct MuxOptions {
   PeerLimits limits{};
   // Pieces of a message; a small call waits for at most a few of them.
   std::size_t chunk_bytes = 16UL * 1024;
+  // What may be under way to this side: as much as comes in two round trips of an idle link and
+  // connection_queueing, but no more than this and no less than limits.connection_window.
+  // Everything that is sent waits behind what is under way, small calls too, so it is not as much
+  // as there is memory.
+  std::uint64_t connection_window_max = 8UL * 1024 * 1024;
+  Duration connection_queueing = std::chrono::microseconds(300);
   // What a stream may hold unread, while the pool is not used up; at least limits.stream_window.
   std::size_t stream_window_max = 256UL * 1024;
   // Handlers of the peer's calls that may run at once, those of cancelled calls included.

@@ -22,6 +22,10 @@ Duration grace(Duration interval) {
 
 }  // namespace
 
+void MuxEvents::on_will_fill(char* /*memory*/, std::size_t /*bytes*/) {}
+
+void MuxEvents::on_spent(char* /*message*/, std::size_t /*from*/, std::size_t /*to*/) {}
+
 Mux::Mux(const MuxOptions& options, const Agreement& agreement, Side side, MemoryPool& pool,
          TimerWheel& wheel, MuxEvents& events, MuxOwner& owner, TimePoint now)
     : options_(options),
@@ -34,6 +38,8 @@ Mux::Mux(const MuxOptions& options, const Agreement& agreement, Side side, Memor
       owner_(owner),
       send_limit_(agreement.peer_limits.connection_window),
       receive_limit_(options.limits.connection_window),
+      window_(options.limits.connection_window),
+      rate_since_(now),
       last_received_(now),
       now_(now) {
   wheel_.arm(ping_timer_, now + options_.ping_interval);
@@ -59,6 +65,7 @@ void Mux::on_ping_timer(TimePoint now) {
              now + (is_silent ? grace(options_.ping_interval) : options_.ping_interval));
   probe();
   fail_stalled(now);
+  pool_.drop_buffers(now, options_.ping_interval);
   owner_.on_output(*this);
 }
 

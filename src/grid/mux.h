@@ -87,6 +87,11 @@ class MuxEvents {
   virtual void on_stop(Mux& mux, CallRef call, std::uint64_t token, const Failure& why) = 0;
   // A stream that was full takes messages again.
   virtual void on_room(Mux& mux, CallRef call, std::uint64_t token) = 0;
+
+  // Of large messages, and only for the sake of time. So many bytes of new memory will be filled;
+  // of a message that is being sent, bytes from `from` to `to` are not looked at any more.
+  virtual void on_will_fill(char* memory, std::size_t bytes);
+  virtual void on_spent(char* message, std::size_t from, std::size_t to);
 };
 
 // Who keeps the connection.
@@ -296,7 +301,6 @@ class Mux {
   Result<void> on_new_call(const Message& message, TimePoint now);
   Result<void> on_response(const Message& message);
   Result<void> on_data(const Message& message, TimePoint now);
-  Result<void> on_chunk(const Message& message);
   Result<void> on_peer_end(const Message& message);
   Result<void> on_peer_failure(const Message& message);
   Result<void> on_peer_cancel(const Message& message);
@@ -307,10 +311,15 @@ class Mux {
   Result<Call*> call_of(const Message& message);
   std::optional<Failure> why_refuse(const Message& message, Call& call);
   void deliver_call(Call& call, Arrived payload);
+
+  // mux_assembly.cpp
   void begin_partial(Call& call, const Message& message);
+  Result<void> on_chunk(const Message& message);
   void complete(Call& call);
+  void deliver_whole(Call& call, std::string& whole);
 
   // mux_windows.cpp
+  void fit_window(TimePoint now);
   [[nodiscard]] bool grant_first(Call& call);
   [[nodiscard]] bool grant_message(Call& call, std::uint64_t until);
   void grant_more(Call& call);
@@ -354,7 +363,12 @@ class Mux {
   std::uint64_t send_limit_;
   std::uint64_t received_ = 0;
   std::uint64_t receive_limit_;
+  std::uint64_t window_;  // granted ahead of received_
   bool owes_credit_ = false;
+  Duration shortest_round_trip_ = Duration::max();
+  std::uint64_t rate_ = 0;  // payload bytes a second, lately
+  std::uint64_t rate_from_ = 0;
+  TimePoint rate_since_;
 
   bool owes_ping_ = false;
   bool owes_pong_ = false;

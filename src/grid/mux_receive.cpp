@@ -19,6 +19,9 @@ std::unexpected<Error> broken(std::string context) {
   return fail(ErrorCode::kProtocolError, std::move(context));
 }
 
+// One after the other, so that the round trip is known before there is much to send.
+constexpr std::uint64_t kFirstPings = 4;
+
 bool has_counted_payload(MessageType type) {
   return type >= MessageType::kRequest && type <= MessageType::kChunk;
 }
@@ -27,6 +30,7 @@ bool has_counted_payload(MessageType type) {
 
 Result<void> Mux::on_frame(std::string_view frame, TimePoint now) {
   last_received_ = now_ = now;
+  fit_window(now);
   stats_.bytes_received += frame.size();
   if (checksum_) {
     const Result<std::string_view> covered = check_checksum(frame);
@@ -83,6 +87,8 @@ Result<void> Mux::take(const Message& message, TimePoint now) {
       last_pong_ = std::max(last_pong_, message.value);
       if (message.value == ping_token_) {
         stats_.round_trip = now - ping_sent_;
+        shortest_round_trip_ = std::min(shortest_round_trip_, stats_.round_trip);
+        owes_ping_ = owes_ping_ || ping_token_ < kFirstPings;
       }
       return {};
     case MessageType::kGoaway:
@@ -100,9 +106,8 @@ Result<void> Mux::count_payload(const Message& message) {
     return broken(fmt::format("{} bytes were sent on the connection, {} were granted", received_,
                               receive_limit_));
   }
-  const std::uint64_t window = options_.limits.connection_window;
-  if (receive_limit_ - received_ <= window / 2) {
-    receive_limit_ = received_ + window;
+  if (receive_limit_ - received_ <= window_ / 4 * 3) {
+    receive_limit_ = received_ + window_;
     owes_credit_ = true;
   }
   return {};
@@ -268,15 +273,6 @@ Result<void> Mux::on_response(const Message& message) {
   return {};
 }
 
-// The pool has reserved it. Had at once and not as it grows: moving tens of megabytes again and
-// again would keep small calls waiting. Nothing is touched before it comes.
-void Mux::begin_partial(Call& call, const Message& message) {
-  call.is_receiving = true;
-  call.partial_total = message.total;
-  call.partial.reserve(message.total);
-  call.partial = message.payload;
-}
-
 Result<void> Mux::on_data(const Message& message, TimePoint /*now*/) {
   const Result<Call*> found = call_of(message);
   if (!found.has_value()) {
@@ -321,58 +317,6 @@ Result<void> Mux::on_data(const Message& message, TimePoint /*now*/) {
     begin_partial(*call, message);
   }
   return {};
-}
-
-Result<void> Mux::on_chunk(const Message& message) {
-  const Result<Call*> found = call_of(message);
-  if (!found.has_value()) {
-    return std::unexpected(found.error());
-  }
-  Call* call = *found;
-  if (call == nullptr || call->is_deaf) {
-    ++stats_.late_dropped;
-    return {};
-  }
-  const std::size_t have = call->partial.size() + message.payload.size();
-  if (!call->is_receiving || have > call->partial_total ||
-      (have == call->partial_total) == message.more) {
-    return broken(fmt::format("a chunk of {} bytes on call {}, which has {} of {}",
-                              message.payload.size(), message.id, call->partial.size(),
-                              call->is_receiving ? call->partial_total : 0));
-  }
-  if (call->partial_counts) {
-    if (Result<void> counted = count_stream(*call, message.payload.size()); !counted.has_value()) {
-      return counted;
-    }
-  }
-  if (TRUNKLINE_MUTANT("chunk-in-front") && !call->partial_counts) {
-    call->partial.insert(0, message.payload);
-  } else {
-    call->partial += message.payload;
-  }
-  if (!message.more) {
-    complete(*call);
-  }
-  return {};
-}
-
-// A message has been put together.
-void Mux::complete(Call& call) {
-  std::string whole = std::move(call.partial);
-  call.partial = {};
-  call.is_receiving = false;
-  pool_.release(std::exchange(call.partial_reserved, 0U));
-  if (std::exchange(call.partial_counts, false)) {
-    events_.on_message(*this, ref_of(call), call.token, Arrived(whole));
-  } else if (call.is_own) {
-    const std::uint64_t token = call.token;
-    call.is_held = false;
-    leave_wire(call);
-    free_if_done(call);
-    events_.on_result(*this, token, Arrived(whole));
-  } else {
-    deliver_call(call, Arrived(whole));
-  }
 }
 
 Result<void> Mux::on_peer_end(const Message& message) {

@@ -226,6 +226,8 @@ bool Mux::send_piece(Call& call, Batch& batch, TimePoint now) {
   unsent_bytes_ -= bytes;
   if (call.offset == call.current.size()) {
     after_message(call);
+  } else if (call.current.size() >= kLargeBytes) {
+    events_.on_spent(call.current.data(), call.offset - bytes, call.offset);
   }
   return true;
 }

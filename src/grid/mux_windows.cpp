@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What streams may receive. What is granted and not yet taken by the program is reserved of the
-// pool, at all times; a live stream keeps at least its first window reserved, so it can always go
-// on.
+// What may be under way on the connection, and what streams may receive. What is granted to streams
+// and not yet taken by the program is reserved of the pool, at all times; a live stream keeps at
+// least its first window reserved, so it can always go on.
 #include "core/assert.h"
 #include "core/probe.h"
 #include "grid/mux.h"
@@ -12,6 +12,38 @@
 #include <algorithm>
 
 namespace trunkline::grid {
+
+namespace {
+
+constexpr Duration kRateInterval = std::chrono::milliseconds(5);
+constexpr double kNsPerSecond = 1e9;
+
+}  // namespace
+
+// Two round trips at the rate at which it comes, and a little: enough that the peer need not wait,
+// and hardly more queued than that. With a window that is too small one window comes a round trip,
+// so this doubles it until it is enough. The round trip is the shortest ever, since later ones have
+// the queue in them that this is to keep short.
+void Mux::fit_window(TimePoint now) {
+  const Duration took = now - rate_since_;
+  if (took < kRateInterval || shortest_round_trip_ == Duration::max()) {
+    return;
+  }
+  const auto nanoseconds = [](Duration duration) {
+    return static_cast<double>(std::chrono::nanoseconds(duration).count());
+  };
+  const auto rate = static_cast<std::uint64_t>(static_cast<double>(received_ - rate_from_) *
+                                               kNsPerSecond / nanoseconds(took));
+  // Pauses are forgotten slowly.
+  rate_ = std::max(rate, rate_ - rate_ / 8);
+  rate_from_ = received_;
+  rate_since_ = now;
+  const auto wanted = static_cast<std::uint64_t>(
+      static_cast<double>(rate_) *
+      nanoseconds(2 * shortest_round_trip_ + options_.connection_queueing) / kNsPerSecond);
+  const std::uint64_t least = options_.limits.connection_window;
+  window_ = std::clamp(wanted, least, std::max(least, options_.connection_window_max));
+}
 
 bool Mux::grant_first(Call& call) {
   const std::size_t window = options_.limits.stream_window;

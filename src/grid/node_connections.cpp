@@ -358,6 +358,7 @@ void NodeCore::open(Connection& connection) {
       std::make_unique<Mux>(options_.mux, agreement, connection.link.side, pool_, wheel_, events_,
                             static_cast<MuxOwner&>(*this), now_.monotonic);
   connection.mux->set_tag(connection.id);
+  connection.mux->probe();
   connection.peer->skew = agreement.skew;
   connection.handshake.reset();
   events_.on_write(connection.id);

@@ -120,11 +120,15 @@ void append_message(std::string& out, const Message& message) {
   TRUNKLINE_DCHECK((flags_of(message) & ~shape.flags) == 0);
   const std::size_t length = overhead_of(message) - kHeaderBytes + message.payload.size();
   TRUNKLINE_ASSERT(length <= std::numeric_limits<std::uint32_t>::max());
-  append_number(out, static_cast<std::uint8_t>(message.type));
-  append_number(out, static_cast<std::uint8_t>(flags_of(message)));
-  append_number(out, message.number);
-  append_number(out, static_cast<std::uint32_t>(length));
-  append_number(out, message.id);
+  // One append for the header: each looks whether there is room.
+  char header[kHeaderBytes];
+  std::size_t at = 0;
+  put_number(header, at, static_cast<std::uint8_t>(message.type));
+  put_number(header, at, static_cast<std::uint8_t>(flags_of(message)));
+  put_number(header, at, message.number);
+  put_number(header, at, static_cast<std::uint32_t>(length));
+  put_number(header, at, message.id);
+  out.append(header, at);
   if (shape.has_deadline) {
     append_number(out, message.deadline_ms);
   }

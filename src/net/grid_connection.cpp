@@ -22,16 +22,16 @@ using boost::system::error_code;
 
 namespace {
 
-// Receives before the others get their turn.
-constexpr int kReceivesPerTurn = 4;
+// Received before the others get their turn.
+constexpr std::size_t kReadBytesPerTurn = 128UL * 1024;
 
 // What is handed to the socket at a time: a small call waits behind no more than this and what the
 // kernel keeps unsent.
 constexpr std::size_t kFrameBytes = 64UL * 1024;
 constexpr int kUnsentBytes = 128 * 1024;
 
-// An idle connection keeps no larger write buffer than this.
-constexpr std::size_t kIdleWriteBytes = 4096;
+// An idle connection keeps no larger write buffer than this; the node has one for all.
+constexpr std::size_t kIdleWriteBytes = 256;
 
 constexpr auto kEndingTime = std::chrono::seconds(1);
 
@@ -97,7 +97,7 @@ Result<void> GridConnection::start(std::chrono::milliseconds deadline) {
   return {};
 }
 
-// No buffer is held while there is nothing to read.
+// No buffer is held while there is nothing to read but the beginning of a frame.
 void GridConnection::wait_readable() {
   socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](const error_code& error) {
     if (!error && self->state_ != State::kEnded) {
@@ -109,8 +109,11 @@ void GridConnection::wait_readable() {
 void GridConnection::on_readable() {
   driver_.begin_turn();
   const std::span<char> buffer = driver_.read_buffer();
-  for (int receives = 0; receives < kReceivesPerTurn; ++receives) {
-    const ssize_t got = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), 0);
+  std::size_t held = unread_.copy(buffer.data(), buffer.size());
+  unread_ = {};
+  for (std::size_t total = 0; total < kReadBytesPerTurn;) {
+    const std::span<char> free = buffer.subspan(held);
+    const ssize_t got = ::recv(socket_.native_handle(), free.data(), free.size(), 0);
     if (got < 0 && errno == EINTR) {
       continue;
     }
@@ -121,15 +124,42 @@ void GridConnection::on_readable() {
       lost(got == 0 ? "the peer has closed the connection" : "read: " + text_of(errno));
       return;
     }
-    received(buffer.first(static_cast<std::size_t>(got)));
+    const std::span<char> bytes = buffer.first(held + static_cast<std::size_t>(got));
+    held = unfinished_bytes({bytes.data(), bytes.size()});
+    received(bytes.first(bytes.size() - held));
     if (state_ == State::kEnded) {
       return;
     }
-    if (static_cast<std::size_t>(got) < buffer.size()) {
+    std::memmove(buffer.data(), bytes.last(held).data(), held);
+    total += static_cast<std::size_t>(got);
+    if (static_cast<std::size_t>(got) < free.size()) {
       break;
     }
   }
+  unread_.assign(buffer.data(), held);
   wait_readable();
+}
+
+// How much at the end the reader should not see yet: the beginning of a frame of which the rest
+// will fit behind it. The reader would copy it into memory of its own and hand it out from there.
+// What does not look right is the reader's, at once.
+std::size_t GridConnection::unfinished_bytes(std::string_view bytes) const {
+  static constexpr char kWholeBinary = '\x82';
+  if (state_ != State::kOpen || !reader_.is_between_messages()) {
+    return 0;
+  }
+  while (!bytes.empty()) {
+    const std::optional<std::uint64_t> size = ws::frame_size(bytes);
+    if (!size.has_value() || *size > bytes.size()) {
+      const bool is_masked = bytes.size() > 1 && (bytes[1] & '\x80') != 0;
+      const bool is_expected = bytes[0] == kWholeBinary &&
+                               (bytes.size() == 1 || is_masked == (side_ == grid::Side::kAcceptor));
+      const bool will_fit = size.value_or(0) <= driver_.read_buffer().size();
+      return is_expected && will_fit ? bytes.size() : 0;
+    }
+    bytes.remove_prefix(*size);
+  }
+  return 0;
 }
 
 void GridConnection::received(std::span<char> bytes) {
@@ -189,6 +219,7 @@ bool GridConnection::on_text(std::span<char> /*message*/) {
 
 bool GridConnection::on_binary(std::span<char> message) {
   driver_.core().received(id_, {message.data(), message.size()});
+  driver_.program().wake_receivers();
   return state_ == State::kOpen;
 }
 
@@ -229,6 +260,9 @@ void GridConnection::flush() {
 bool GridConnection::fill() {
   if (state_ != State::kOpen || !driver_.core().wants_write(id_)) {
     return false;
+  }
+  if (out_.capacity() < driver_.write_buffer_bytes()) {
+    driver_.swap_write_buffer(out_);
   }
   out_.assign(ws::kFrameHeaderBytesMax, '\0');
   is_filling_ = true;
@@ -307,6 +341,9 @@ void GridConnection::write() {
     driver_.core().socket_idle(id_);
   }
   if (out_.capacity() > kIdleWriteBytes) {
+    if (driver_.write_buffer_bytes() < out_.capacity()) {
+      driver_.swap_write_buffer(out_);
+    }
     out_ = {};
   }
   if (state_ == State::kEnding && !std::exchange(is_shut_, true)) {

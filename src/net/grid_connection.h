@@ -59,6 +59,7 @@ class GridConnection final : public std::enable_shared_from_this<GridConnection>
   void wait_readable();
   void on_readable();
   void received(std::span<char> bytes);
+  [[nodiscard]] std::size_t unfinished_bytes(std::string_view bytes) const;
   void read_upgrade(std::string_view bytes);
   void open(std::string rest);
   void take(std::span<char> bytes);
@@ -88,6 +89,7 @@ class GridConnection final : public std::enable_shared_from_this<GridConnection>
   boost::asio::steady_timer timer_;
   std::unique_ptr<GridUpgrade> upgrade_;  // while upgrading
   ws::FrameReader reader_;
+  std::string unread_;         // the beginning of a frame whose rest has not come
   grid::ConnectionId id_ = 0;  // once open, and while the node knows it
   std::string out_;            // one frame of the node's, or a few of the WebSocket's own
   std::size_t out_sent_ = 0;

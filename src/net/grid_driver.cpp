@@ -4,6 +4,7 @@
 #include "net/grid_driver.h"
 
 #include "net/clock.h"
+#include "net/grid_memory.h"
 #include "ws/frame.h"
 
 #include <fmt/format.h>
@@ -19,7 +20,8 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::size_t kReadBytes = 64UL * 1024;
+// Several frames of the other node, so that few are cut at its end.
+constexpr std::size_t kReadBytes = 128UL * 1024;
 
 // How old the time may be that the node is told.
 constexpr std::chrono::milliseconds kTurnTime{5};
@@ -312,6 +314,14 @@ void GridDriver::on_room(grid::Mux& /*mux*/, grid::CallRef /*call*/, std::uint64
 
 void GridDriver::on_ready(std::uint64_t token, const std::optional<grid::Failure>& failure) {
   program_.on_ready(token, failure);
+}
+
+void GridDriver::on_will_fill(char* memory, std::size_t bytes) {
+  advise_will_fill(memory, bytes);
+}
+
+void GridDriver::on_spent(char* message, std::size_t from, std::size_t to) {
+  advise_spent(message, from, to);
 }
 
 }  // namespace trunkline::net

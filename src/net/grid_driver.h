@@ -60,6 +60,8 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
   // The same, and waits for it. False: dropped.
   bool dispatch_and_wait(GridTask task);
   [[nodiscard]] bool is_on_loop() const;
+  // Whose thread this is; null when it is no node's. Whoever finds it there needs no reference.
+  [[nodiscard]] static GridDriver* here();
   // Runs the task on the node's thread, later also when this is it. False when it has stopped.
   bool post(GridTask task);
   [[nodiscard]] static GridStream make_stream(const std::shared_ptr<GridStreamState>& state);
@@ -79,6 +81,12 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
   [[nodiscard]] boost::asio::io_context& io() { return io_; }
 
   [[nodiscard]] std::span<char> read_buffer();
+
+  // Connections lend each other the memory that they write from: it is empty, and there is one.
+  void swap_write_buffer(std::string& buffer) { write_buffer_.swap(buffer); }
+
+  [[nodiscard]] std::size_t write_buffer_bytes() const { return write_buffer_.capacity(); }
+
   [[nodiscard]] std::size_t frame_bytes_max() const;
   [[nodiscard]] ws::MaskingKey masking_key();
   // From the operating system.
@@ -128,6 +136,8 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
                const grid::Failure& why) override;
   void on_room(grid::Mux& mux, grid::CallRef call, std::uint64_t token) override;
   void on_ready(std::uint64_t token, const std::optional<grid::Failure>& failure) override;
+  void on_will_fill(char* memory, std::size_t bytes) override;
+  void on_spent(char* message, std::size_t from, std::size_t to) override;
   void on_write(grid::ConnectionId id) override;
   void on_close(grid::ConnectionId id, const std::string& last, std::string_view reason) override;
   void on_dial(const std::string& peer, bool wanted) override;
@@ -159,6 +169,7 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
   bool is_stopping_ = false;
   Random random_;
   std::vector<char> read_buffer_;
+  std::string write_buffer_;
   std::map<std::uint64_t, Dial> dials_;  // by the manager's id
   std::unordered_map<grid::ConnectionId, std::shared_ptr<GridConnection>> connections_;
   std::set<std::shared_ptr<GridConnection>> sockets_;  // all, also those that are ending

@@ -40,6 +40,16 @@ PeerOptions peer_options(const GridOptions& options) {
 
 }  // namespace
 
+namespace {
+
+thread_local GridDriver* driver_of_this_thread = nullptr;
+
+}  // namespace
+
+GridDriver* GridDriver::here() {
+  return driver_of_this_thread;
+}
+
 bool GridDriver::is_on_loop() const {
   return thread_id_.load(std::memory_order_relaxed) == std::this_thread::get_id();
 }
@@ -180,10 +190,12 @@ Result<void> GridDriver::start() {
 
 void GridDriver::run() {
   thread_id_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+  driver_of_this_thread = this;
   while (!is_stopping_) {
     turn();
   }
   end_all();
+  driver_of_this_thread = nullptr;
   thread_id_.store({}, std::memory_order_relaxed);
 }
 

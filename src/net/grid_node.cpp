@@ -139,6 +139,7 @@ Task<GridResult<GridStream>> GridPeer::open(std::string handler, Bytes payload,
   pending->stream = std::make_shared<net::GridStreamState>();
   pending->stream->is_caller = true;
   pending->stream->driver = driver;
+  pending->stream->home = driver.get();
   GridAwait<Answer> answer(
       [&driver, &place, &pending](const std::shared_ptr<GridWait<Answer>>& wait) {
         const auto told = std::make_shared<net::GridOnce<Answer>>(wait);
@@ -179,6 +180,9 @@ void ask_stream(const std::shared_ptr<net::GridStreamState>& state,
 Task<GridResult<void>> GridStream::send(Bytes message) {
   using Answer = GridResult<void>;
   const std::shared_ptr<net::GridStreamState> state = state_;
+  if (std::optional<Answer> done = state->try_send(message); done.has_value()) {
+    co_return std::move(*done);
+  }
   GridAwait<Answer> answer([&state, &message](const std::shared_ptr<GridWait<Answer>>& wait) {
     ask_stream<Answer>(
         state, wait,
@@ -193,6 +197,9 @@ Task<GridResult<void>> GridStream::send(Bytes message) {
 Task<GridResult<std::optional<Bytes>>> GridStream::receive() {
   using Answer = GridResult<std::optional<Bytes>>;
   const std::shared_ptr<net::GridStreamState> state = state_;
+  if (std::optional<Answer> done = state->try_receive(); done.has_value()) {
+    co_return std::move(*done);
+  }
   GridAwait<Answer> answer([&state](const std::shared_ptr<GridWait<Answer>>& wait) {
     ask_stream<Answer>(
         state, wait, [](net::GridStreamState& there, std::shared_ptr<net::GridOnce<Answer>> told) {
@@ -243,7 +250,12 @@ void GridReply::respond(Bytes payload) {
   if (state == nullptr) {
     return;
   }
-  if (const std::shared_ptr<net::GridDriver> driver = state->driver.lock()) {
+  if (net::GridDriver* const here = net::GridDriver::here();
+      here != nullptr && here == state->home) {
+    here->begin_turn();
+    state->mux->respond(state->ref, std::move(payload));
+    here->core().touch(*state->mux);
+  } else if (const std::shared_ptr<net::GridDriver> driver = state->driver.lock()) {
     driver->dispatch([there = driver.get(), mux = state->mux, ref = state->ref,
                       bytes = std::move(payload)]() mutable {
       mux->respond(ref, std::move(bytes));

@@ -319,9 +319,8 @@ void GridProgram::on_call(grid::Mux& mux, grid::CallRef call, const grid::PeerCa
   }
   if (const auto* inline_one = std::get_if<GridInlineHandler>(handler.get())) {
     try {
-      (*inline_one)(
-          payload.bytes(),
-          GridReply(std::make_unique<GridReplyState>(GridReplyState{driver_, &mux, call})));
+      (*inline_one)(payload.bytes(), GridReply(std::make_unique<GridReplyState>(
+                                         GridReplyState{driver_, GridDriver::here(), &mux, call})));
     } catch (...) {
       // The reply that went with it has told the caller that nobody answers.
       world_.core().touch(mux);
@@ -374,6 +373,7 @@ void GridProgram::serve_stream(std::shared_ptr<const Handler> keeper,
   const std::shared_ptr<GridServed> served = begin_serving(std::move(keeper), mux, call, request);
   served->stream = std::make_shared<GridStreamState>();
   served->stream->driver = driver_;
+  served->stream->home = GridDriver::here();
   served->stream->mux = &mux;
   served->stream->ref = call;
   served->stream->stop = served->stop;

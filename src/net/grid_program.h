@@ -73,6 +73,7 @@ struct GridServed {
 
 struct GridReplyState {
   std::weak_ptr<GridDriver> driver;
+  const GridDriver* home = nullptr;  // the same, to compare
   grid::Mux* mux = nullptr;
   grid::CallRef ref;
 };
@@ -84,9 +85,11 @@ class GridStreamState : public std::enable_shared_from_this<GridStreamState> {
   using SendDone = std::move_only_function<void(GridResult<void>)>;
 
   std::weak_ptr<GridDriver> driver;
+  const GridDriver* home = nullptr;  // the same, to compare
   grid::Mux* mux = nullptr;
   grid::CallRef ref;
   bool is_caller = false;
+  bool is_waking = false;    // wake() follows
   bool is_over = false;      // the grid knows it no more
   bool input_ended = false;  // everything has come
   std::optional<GridError> error;
@@ -99,6 +102,8 @@ class GridStreamState : public std::enable_shared_from_this<GridStreamState> {
 
   // What the grid tells.
   void arrived(Bytes message);
+  // Whoever waits gets what has arrived.
+  void wake();
   void ended();
   void failed(GridError why);
   void has_room();
@@ -106,9 +111,14 @@ class GridStreamState : public std::enable_shared_from_this<GridStreamState> {
   void receive(ReceiveDone done);
   void send(Bytes message, SendDone done);
   void finish();
+  // The same, from any thread, when it can be done here and now: on the node's thread, with a
+  // message that is there or room for one. Nothing: it cannot, and nothing has happened.
+  [[nodiscard]] std::optional<GridResult<std::optional<Bytes>>> try_receive();
+  [[nodiscard]] std::optional<GridResult<void>> try_send(Bytes& message);
 
  private:
   void give(Bytes message);
+  [[nodiscard]] Bytes take_first();
   void end_sender();
   [[nodiscard]] GridError why_closed() const;
 };
@@ -151,6 +161,8 @@ class GridProgram {
   void on_stop(std::uint64_t token, const grid::Failure& why);
   void on_room(std::uint64_t token);
   void on_ready(std::uint64_t token, const std::optional<grid::Failure>& failure);
+  // After a frame: those who wait for a message of a stream go on, and find all that have come.
+  void wake_receivers();
 
  private:
   using Handler = std::variant<GridHandler, GridInlineHandler, GridStreamHandler>;
@@ -180,6 +192,8 @@ class GridProgram {
   std::unordered_map<GridPending*, std::unique_ptr<GridPending>> pending_;
   std::unordered_map<GridServed*, std::shared_ptr<GridServed>> served_;
   std::unordered_map<GridStreamState*, std::shared_ptr<GridStreamState>> streams_;
+  std::vector<std::shared_ptr<GridStreamState>> to_wake_;
+  std::vector<std::shared_ptr<GridStreamState>> waking_;  // kept for its memory
 };
 
 }  // namespace trunkline::net

@@ -39,12 +39,23 @@ GridStream GridDriver::make_stream(const std::shared_ptr<GridStreamState>& state
 
 // --- what the grid tells ---
 
+// Who waits is woken when the whole frame has been read: it costs as much for many messages as for
+// one.
 void GridStreamState::arrived(Bytes message) {
-  if (receiver && inbox.empty()) {
-    give(std::move(message));
-    return;
-  }
   inbox.push_back(std::move(message));
+}
+
+void GridStreamState::wake() {
+  is_waking = false;
+  if (receiver && !inbox.empty()) {
+    give(take_first());
+  }
+}
+
+Bytes GridStreamState::take_first() {
+  Bytes message = std::move(inbox.front());
+  inbox.pop_front();
+  return message;
 }
 
 // To the one who waits. Its credit goes back now: it is the program's.
@@ -113,9 +124,7 @@ void GridStreamState::receive(ReceiveDone done) {
                                    "somebody else is receiving"}));
   } else if (!inbox.empty()) {
     receiver = std::move(done);
-    Bytes message = std::move(inbox.front());
-    inbox.pop_front();
-    give(std::move(message));
+    give(take_first());
   } else if (error.has_value()) {
     done(std::unexpected(*error));
   } else if (input_ended) {
@@ -157,6 +166,31 @@ void GridStreamState::send(Bytes message, SendDone done) {
   }
 }
 
+std::optional<GridResult<std::optional<Bytes>>> GridStreamState::try_receive() {
+  GridDriver* const there = GridDriver::here();
+  if (there == nullptr || there != home || receiver || inbox.empty()) {
+    return std::nullopt;
+  }
+  there->begin_turn();
+  Bytes message = take_first();
+  mux->consumed(ref, message.size(), there->core().now().monotonic);
+  there->core().touch(*mux);
+  return GridResult<std::optional<Bytes>>(std::move(message));
+}
+
+std::optional<GridResult<void>> GridStreamState::try_send(Bytes& message) {
+  GridDriver* const there = GridDriver::here();
+  if (there == nullptr || there != home || is_over || sender ||
+      message.size() > mux->message_bytes_max() || !mux->has_room(ref, message.size())) {
+    return std::nullopt;
+  }
+  there->begin_turn();
+  const grid::SendVerdict verdict = mux->send(ref, std::move(message));
+  there->core().touch(*mux);
+  return verdict == grid::SendVerdict::kAccepted ? GridResult<void>()
+                                                 : std::unexpected(why_closed());
+}
+
 void GridStreamState::finish() {
   const std::shared_ptr<GridDriver> there = driver.lock();
   if (is_caller && !is_over && there != nullptr) {
@@ -168,7 +202,24 @@ void GridStreamState::finish() {
 // --- the program's table of them ---
 
 void GridProgram::on_message(std::uint64_t token, grid::Arrived payload) {
-  stream_of(token)->arrived(payload.take());
+  std::shared_ptr<GridStreamState> stream = stream_of(token);
+  stream->arrived(payload.take());
+  if (stream->receiver && !std::exchange(stream->is_waking, true)) {
+    to_wake_.push_back(std::move(stream));
+  }
+}
+
+void GridProgram::wake_receivers() {
+  if (to_wake_.empty()) {
+    return;
+  }
+  std::vector<std::shared_ptr<GridStreamState>> streams = std::exchange(waking_, {});
+  streams.swap(to_wake_);
+  for (const std::shared_ptr<GridStreamState>& stream : streams) {
+    stream->wake();
+  }
+  streams.clear();
+  waking_ = std::move(streams);
 }
 
 void GridProgram::on_end(std::uint64_t token) {

@@ -74,6 +74,26 @@ std::string close_payload(CloseCode code, std::string_view reason) {
   return payload;
 }
 
+std::optional<std::uint64_t> frame_size(std::string_view bytes) {
+  if (bytes.size() < 2) {
+    return std::nullopt;
+  }
+  const auto byte = [&](std::size_t at) {
+    return std::uint64_t{static_cast<std::uint8_t>(bytes[at])};
+  };
+  const std::uint64_t length = byte(1) & 0x7FU;
+  const std::size_t extended = length == 126 ? 2 : length == 127 ? 8 : 0;
+  const std::size_t header = 2 + extended + ((byte(1) & kMaskBit) != 0 ? 4U : 0U);
+  if (bytes.size() < header) {
+    return std::nullopt;
+  }
+  std::uint64_t payload = extended == 0 ? length : 0;
+  for (std::size_t at = 2; at < 2 + extended; ++at) {
+    payload = (payload << 8U) | byte(at);
+  }
+  return header + payload;
+}
+
 void apply_mask(std::span<char> data, MaskingKey key, std::uint64_t phase) {
   std::array<std::uint8_t, 8> pattern{};
   for (std::size_t i = 0; i < pattern.size(); ++i) {
@@ -81,6 +101,15 @@ void apply_mask(std::span<char> data, MaskingKey key, std::uint64_t phase) {
   }
   const auto wide = std::bit_cast<std::uint64_t>(pattern);
   std::size_t at = 0;
+  // Four words at a time, which the compiler makes two of its vectors of.
+  for (; at + 32 <= data.size(); at += 32) {
+    std::array<std::uint64_t, 4> words{};
+    std::memcpy(words.data(), data.data() + at, sizeof words);
+    for (std::uint64_t& word : words) {
+      word ^= wide;
+    }
+    std::memcpy(data.data() + at, words.data(), sizeof words);
+  }
   for (; at + 8 <= data.size(); at += 8) {
     std::uint64_t word = 0;
     std::memcpy(&word, data.data() + at, sizeof word);

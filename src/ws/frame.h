@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -55,6 +56,10 @@ std::size_t write_frame_header(char* out, Opcode opcode, std::uint64_t payload_b
 // The payload of a Close frame; the reason is cut to kCloseReasonBytesMax at a character's border.
 // kCloseNoStatus gives an empty payload.
 [[nodiscard]] std::string close_payload(CloseCode code, std::string_view reason);
+
+// The size of the frame that begins here, header and payload, by what its header says; nothing
+// while the header is incomplete. Checks nothing: that is the FrameReader's.
+[[nodiscard]] std::optional<std::uint64_t> frame_size(std::string_view bytes);
 
 // Applies the masking key in place (section 5.3); `phase` is the index of data[0] in the masked
 // payload, so that a payload may arrive in pieces.

@@ -75,6 +75,9 @@ class FrameReader {
   // drops.
   Result<void> read(std::span<char> bytes, MessageHandler& handler);
 
+  // No frame and no message has begun and is not finished.
+  [[nodiscard]] bool is_between_messages() const { return partial_ == nullptr; }
+
   // Bytes held for an unfinished frame or message; those of zlib's states are not counted.
   [[nodiscard]] std::size_t buffered_bytes() const;
 
