@@ -386,7 +386,7 @@ TEST_F(GridUseless, OneThatIsSilentBehindTheWebSocketIsToldAndItsSocketClosed) {
 class GridSlow : public Relayed {};
 
 TEST_F(GridSlow, AMessageOf48MiBToAReaderOf8MiBASecondFailsNobody) {
-  begin([](GridOptions& options) { options.write_deadline = 1'000ms; });
+  begin([](GridOptions& options) { options.write_deadline = 3'000ms; });
   two->handle_inline("size", [](std::string_view payload, GridReply reply) {
     reply.respond(fmt::format("{}", payload.size()));
   });
