@@ -14,10 +14,11 @@ namespace trunkline::grid {
 
 namespace {
 
-// Before a peer is given up it gets so much more, once: a node that has itself stood still finds
-// its timers due first, and what the peer has said or taken meanwhile only afterwards.
-Duration grace(Duration interval) {
-  return interval / 16;
+// Before a peer is given up it gets so much more, once. A node that has itself stood still finds
+// its timers due first, and what the peer has said or taken meanwhile only afterwards; when it sees
+// by the timer that it has, the peer gets all of its time again.
+Duration grace(Duration interval, TimePoint due, TimePoint now) {
+  return now - due > interval / 16 ? interval : interval / 16;
 }
 
 }  // namespace
@@ -42,13 +43,23 @@ Mux::Mux(const MuxOptions& options, const Agreement& agreement, Side side, Memor
       rate_since_(now),
       last_received_(now),
       now_(now) {
-  wheel_.arm(ping_timer_, now + options_.ping_interval);
+  arm_ping(now + options_.ping_interval);
 }
 
 Mux::~Mux() {
   for (const std::unique_ptr<Call>& call : slots_) {
     pool_.release(call->reserved + call->partial_reserved);
   }
+}
+
+void Mux::arm_ping(TimePoint due) {
+  ping_due_ = due;
+  wheel_.arm(ping_timer_, due);
+}
+
+void Mux::arm_write(TimePoint due) {
+  write_due_ = due;
+  wheel_.arm(write_timer_, due);
 }
 
 void Mux::on_ping_timer(TimePoint now) {
@@ -61,8 +72,8 @@ void Mux::on_ping_timer(TimePoint now) {
                                        (now - last_received_) / std::chrono::milliseconds(1))});
     return;
   }
-  wheel_.arm(ping_timer_,
-             now + (is_silent ? grace(options_.ping_interval) : options_.ping_interval));
+  const Duration interval = options_.ping_interval;
+  arm_ping(now + (is_silent ? grace(interval, ping_due_, now) : interval));
   probe();
   fail_stalled(now);
   pool_.drop_buffers(now, options_.ping_interval);
@@ -76,7 +87,7 @@ std::uint64_t Mux::probe() {
 
 void Mux::on_write_timer(TimePoint now) {
   if (!std::exchange(is_suspected_stuck_, true)) {
-    wheel_.arm(write_timer_, now + grace(options_.write_deadline));
+    arm_write(now + grace(options_.write_deadline, write_due_, now));
     return;
   }
   owner_.on_dead(*this, {ErrorCode::kTimeout,
@@ -87,14 +98,14 @@ void Mux::on_write_timer(TimePoint now) {
 void Mux::socket_blocked(TimePoint now) {
   if (!write_timer_.is_armed() && !is_lost_) {
     is_suspected_stuck_ = false;
-    wheel_.arm(write_timer_, now + options_.write_deadline);
+    arm_write(now + options_.write_deadline);
   }
 }
 
 void Mux::socket_progressed(TimePoint now) {
   if (write_timer_.is_armed()) {
     is_suspected_stuck_ = false;
-    wheel_.arm(write_timer_, now + options_.write_deadline);
+    arm_write(now + options_.write_deadline);
   }
 }
 

@@ -252,6 +252,8 @@ class Mux {
   // mux.cpp: the connection
   void on_ping_timer(TimePoint now);
   void on_write_timer(TimePoint now);
+  void arm_ping(TimePoint due);
+  void arm_write(TimePoint due);
   void fail_stalled(TimePoint now);
   [[nodiscard]] bool is_stalled(const Call& call, TimePoint now) const;
 
@@ -383,6 +385,8 @@ class Mux {
   std::uint64_t last_pong_ = 0;
   std::uint64_t pong_token_ = 0;
   TimePoint ping_sent_;
+  TimePoint ping_due_;
+  TimePoint write_due_;
   TimePoint last_received_;
   TimePoint now_;  // as it was told last
   OwnTimer ping_timer_{*this, &Mux::on_ping_timer};

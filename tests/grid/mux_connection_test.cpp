@@ -87,6 +87,8 @@ TEST_F(Connection, WhoHasStoodStillItselfDoesNotBlameThePeer) {
   now += 100s;
   a->wheel.advance(now);
   b->wheel.advance(now);
+  // As long as the peer always has.
+  pass(9s);
   EXPECT_EQ(a->events(), Lines{});
   a->mux->socket_progressed(now);
   deliver(*a, b->frame());
@@ -94,6 +96,22 @@ TEST_F(Connection, WhoHasStoodStillItselfDoesNotBlameThePeer) {
   EXPECT_EQ(a->events(), Lines{});
   pass(2s);
   EXPECT_EQ(a->events().front(), "dead the peer has taken no byte for 10000 ms");
+}
+
+// A little too late for the timer to say so: enough to look at the socket.
+TEST_F(Connection, BeforeAPeerIsGivenUpItsSocketIsLookedAtOnceMore) {
+  pass(9s);
+  pump();
+  pass(10s);
+  a->call("x", std::string(100'000, 'x'));
+  a->mux->socket_blocked(now);
+  now += 10'100ms;
+  a->wheel.advance(now);
+  EXPECT_EQ(a->events(), Lines{});
+  a->mux->socket_progressed(now);
+  deliver(*a, b->frame());
+  pass(9s);
+  EXPECT_EQ(a->events(), Lines{});
 }
 
 TEST_F(Connection, ASocketThatTakesEverythingIsNotTimed) {

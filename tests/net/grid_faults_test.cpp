@@ -45,10 +45,10 @@ TEST_F(GridFaults, APeerThatIsSilentIsGoneAndComesBack) {
 TEST_F(GridFaults, SlowIsNotDead) {
   begin([](GridOptions& options) {
     options.ping_interval = 10'000ms;
-    options.write_deadline = 1'000ms;
+    options.write_deadline = 2'000ms;
   });
   EXPECT_EQ(run(to_two->call("echo", "before", patient())).value(), "before");
-  relay->slow(4'000);  // twice as long as the write deadline, each way
+  relay->slow(2'000);  // twice as long as the write deadline, each way
   const auto large = std::make_shared<std::promise<std::size_t>>();
   to_two->call("quick", Bytes(8U << 20U, 'x'), patient(),
                [large](GridResult<std::string_view> result) {
