@@ -41,6 +41,22 @@ TEST(FrameHeader, WritesNoByteBeyondItsSize) {
   }
 }
 
+TEST(FrameHeader, SaysHowLongItsFrameIsAsSoonAsItIsThere) {
+  for (const std::size_t payload_bytes : {0UL, 125UL, 126UL, 0xFFFFUL, 0x10000UL}) {
+    const std::string frame = make_frame(Opcode::kBinary, std::string(payload_bytes, 'x'));
+    const std::string masked =
+        make_masked_frame(Opcode::kBinary, std::string(payload_bytes, 'x'), {1, 2, 3, 4});
+    const std::size_t header_bytes = frame_header_size(payload_bytes);
+    for (std::size_t bytes = 0; bytes < header_bytes + 4; ++bytes) {
+      const std::string_view begun = std::string_view(frame).substr(0, bytes);
+      EXPECT_EQ(frame_size(begun).value_or(0), bytes < header_bytes ? 0 : frame.size());
+      const std::string_view masked_begun = std::string_view(masked).substr(0, bytes);
+      EXPECT_EQ(frame_size(masked_begun).value_or(0), 0U);
+    }
+    EXPECT_EQ(frame_size(masked), masked.size());
+  }
+}
+
 TEST(FrameHeader, CarriesEachOpcodeWithTheFinalBit) {
   EXPECT_EQ(header(Opcode::kContinuation, 0), "\x80\x00"s);
   EXPECT_EQ(header(Opcode::kBinary, 0), "\x82\x00"s);
