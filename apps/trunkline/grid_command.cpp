@@ -31,9 +31,13 @@ std::string make_name() {
   return fmt::format("guest/{}/{}/{:08x}", host.data(), ::getpid(), random());
 }
 
-Result<std::string> read_secret(const std::string& file) {
+// `is_certified`: it may also be none.
+Result<std::string> read_secret(const std::string& file, bool is_certified) {
   if (file.empty()) {
     const char* value = std::getenv(kSecretVariable);
+    if (is_certified && value == nullptr) {
+      return std::string();
+    }
     if (value == nullptr || *value == '\0') {
       return fail(ErrorCode::kConfig,
                   fmt::format("the grid's secret is needed: --secret-file FILE, or {} in the "
@@ -63,16 +67,26 @@ void GridArguments::add_to(CLI::App& command) {
   command.add_option("--name", name,
                      "What to be called there, of 1 to 255 bytes; not a member's name, and not two "
                      "at once (default: guest/HOST/PROCESS/RANDOM)");
+  CLI::Option* ca =
+      command.add_option("--ca", tls.ca_file,
+                         "For a grid under TLS: who may have signed its certificates, a PEM file");
+  CLI::Option* certificate = command.add_option(
+      "--cert", tls.certificate_file,
+      "Certificate for nodes that ask for one, a PEM file; needs --ca and --key");
+  CLI::Option* key = command.add_option("--key", tls.key_file, "Private key of --cert, a PEM file");
+  certificate->needs(key)->needs(ca);
+  key->needs(certificate);
 }
 
 Result<std::unique_ptr<GridNode>> GridArguments::start() const {
-  Result<std::string> secret = read_secret(secret_file);
+  Result<std::string> secret = read_secret(secret_file, !tls.certificate_file.empty());
   if (!secret.has_value()) {
     return std::unexpected(secret.error());
   }
   GridOptions options;
   options.name = name.empty() ? make_name() : name;
   options.secret = std::move(*secret);
+  options.tls = tls;
   options.is_guest = true;
   options.serves_statistics = false;
   options.skew_max = std::chrono::milliseconds(0);  // the node there has its own mind of that

@@ -23,6 +23,7 @@ namespace trunkline::app {
 struct GridArguments {
   std::string secret_file;
   std::string name;
+  GridTlsOptions tls;
 
   void add_to(CLI::App& command);
   // A node that is a guest wherever it dials. Errors: kConfig for what cannot be used, kSystem.

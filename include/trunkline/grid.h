@@ -24,9 +24,12 @@
 #pragma once
 
 #include <trunkline/error.h>
+#include <trunkline/grid_options.h>
+#include <trunkline/grid_types.h>
 #include <trunkline/task.h>
 
 #include <chrono>
+#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -36,6 +39,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -46,92 +50,6 @@ class GridDriver;
 class GridStreamState;
 struct GridReplyState;
 }  // namespace net
-
-// A message's payload: any bytes.
-using Bytes = std::string;
-
-// Why a call or stream has failed.
-enum class GridCode : std::uint16_t {
-  kCancelled = 1,       // by this side
-  kDeadline = 2,        // its time is up; its handler may have run
-  kUnknownHandler = 3,  // the peer has none of this name and kind
-  kBusy = 4,            // the peer runs as many handlers as it may
-  kTooLarge = 5,        // a message is larger than its receiver takes
-  kMemory = 6,          // its receiver has no memory left for the message or stream
-  kDraining = 7,        // the peer, or this node, is ending
-  kHandler = 8,         // the remote handler says so: `application` and `text` are its own
-  kThrew = 9,           // the remote handler threw; `text` is what
-  kAbandoned = 10,      // the remote handler ended without an answer
-  kDisconnected = 100,  // the connection was lost, and nobody knows how far the call came
-  kNotConnected = 101,  // there is no connection
-  kFull = 102,          // this node's limit of calls or unsent bytes is reached
-  kInvalid = 103,       // no such peer, or a name that cannot be one
-};
-
-// Whose doing it was.
-enum class GridOrigin : std::uint8_t {
-  kHandler,    // the remote handler
-  kRemote,     // the remote node
-  kTransport,  // the connection
-  kCaller,     // this side
-};
-
-struct GridError {
-  GridCode code = GridCode::kDisconnected;
-  GridOrigin origin = GridOrigin::kTransport;
-  // Of a handler's error: its own number.
-  std::uint32_t application = 0;
-  // No handler has seen it: it may be asked again without doing anything twice.
-  bool not_run = false;
-  std::string text{};
-};
-
-template <class T>
-using GridResult = std::expected<T, GridError>;
-
-// A handler's error. Thread: any.
-[[nodiscard]] inline std::unexpected<GridError> grid_error(std::uint32_t application,
-                                                           std::string text) {
-  return std::unexpected(
-      GridError{GridCode::kHandler, GridOrigin::kHandler, application, false, std::move(text)});
-}
-
-// Lower-case names, and "name (origin): text", for logs. Thread: any.
-[[nodiscard]] std::string_view name(GridCode code);
-[[nodiscard]] std::string_view name(GridOrigin origin);
-[[nodiscard]] std::string to_string(const GridError& error);
-
-// Which class a call is sent in, in both directions.
-enum class GridPriority : std::uint8_t {
-  kBySize = 0,  // requests and responses of one piece are small, larger ones bulk, streams streams
-  kSmall = 1,   // with those that wait least
-  kStream = 2,
-  kBulk = 3,  // behind the others, but never starved
-};
-
-struct GridCallOptions {
-  // From now on, waiting for the peer included. 0: of a request a minute, of a stream none.
-  // Otherwise at least 1 ms; max(): none. The handler there is stopped at the same time.
-  std::chrono::milliseconds timeout{0};
-  GridPriority priority = GridPriority::kBySize;
-  // Waits for the peer to be connected, within the timeout, instead of failing at once.
-  bool wait_ready = false;
-  // Of a request: it may run twice without harm, so when the connection is lost it is asked again
-  // within its timeout. What no handler has seen is asked again in any case when wait_ready is set.
-  bool idempotent = false;
-  // Cancels it: the caller goes on at once, the handler there is stopped.
-  std::stop_token stop{};
-};
-
-// What a handler is asked. Owned by the handler.
-struct GridRequest {
-  std::string handler;  // the full name, also where a handler serves all names below a prefix
-  Bytes payload;
-  std::string peer;      // the caller's name
-  std::stop_token stop;  // nobody waits any more: cancelled, out of time, or disconnected
-  // When the caller's time is up; none: never.
-  std::optional<std::chrono::steady_clock::time_point> deadline;
-};
 
 // One side of a stream: messages both ways, in order. Copies are the same stream; when the last one
 // goes, a caller's stream that has not ended is cancelled. At most one receive() and one send() may
@@ -159,6 +77,29 @@ class GridStream {
   std::shared_ptr<net::GridStreamState> state_;
 };
 
+// A stream for a handler that may block: the same, but send() and receive() wait. For one thread at
+// a time, and not the node's.
+class GridBlockingStream {
+ public:
+  explicit GridBlockingStream(GridStream stream) : stream_(std::move(stream)) {}
+
+  // As GridStream's.
+  [[nodiscard]] GridResult<void> send(Bytes message);
+  [[nodiscard]] GridResult<std::optional<Bytes>> receive();
+
+ private:
+  GridStream stream_;
+};
+
+// Of a stream's handler.
+struct GridStreamLimits {
+  // Streams of it at once, of all peers together; those of cancelled ones count until their handler
+  // has ended. More are refused (kBusy, not run). 0: as many as handlers_max lets in.
+  std::size_t streams_max = 0;
+  // Unread, of one of its streams; 0: stream_window_bytes. At least 16 KiB.
+  std::size_t window_bytes = 0;
+};
+
 // What an inline handler answers with, once, from any thread. Dropping it unanswered tells the
 // caller kAbandoned.
 class GridReply {
@@ -179,6 +120,9 @@ class GridReply {
 
 using GridHandler = std::function<Task<GridResult<Bytes>>(GridRequest)>;
 using GridStreamHandler = std::function<Task<GridResult<void>>(GridRequest, GridStream)>;
+// For what may block; on a thread of the node's pool. Returns instead of co_return.
+using GridBlockingHandler = std::function<GridResult<Bytes>(GridRequest)>;
+using GridBlockingStreamHandler = std::function<GridResult<void>(GridRequest, GridBlockingStream)>;
 // The form for what is quick: no coroutine. The payload is borrowed until it returns.
 using GridInlineHandler = std::function<void(std::string_view payload, GridReply reply)>;
 // Called once, on the node's thread; the payload is borrowed until it returns. Must not throw.
@@ -195,7 +139,94 @@ using GridDone = std::move_only_function<void(GridResult<std::string_view>)>;
 template <class T>
 struct GridCodec;
 
+// A stream whose messages have types. As GridStream otherwise.
+template <class Out, class In>
+class GridTypedStream {
+ public:
+  explicit GridTypedStream(GridStream stream) : stream_(std::move(stream)) {}
+
+  [[nodiscard]] Task<GridResult<void>> send(const Out& message) {
+    Bytes bytes;
+    GridCodec<Out>::pack(message, bytes);
+    return stream_.send(std::move(bytes));
+  }
+
+  // Errors, besides: kHandler for a message that is of another type.
+  [[nodiscard]] Task<GridResult<std::optional<In>>> receive() {
+    return unpack_message(stream_.receive());
+  }
+
+  void finish() { stream_.finish(); }
+
+  void cancel() { stream_.cancel(); }
+
+ private:
+  static Task<GridResult<std::optional<In>>> unpack_message(
+      Task<GridResult<std::optional<Bytes>>> raw) {
+    const GridResult<std::optional<Bytes>> bytes = co_await std::move(raw);
+    if (!bytes.has_value()) {
+      co_return std::unexpected(bytes.error());
+    }
+    if (!bytes->has_value()) {
+      co_return std::optional<In>{};
+    }
+    std::optional<In> message(std::in_place);
+    if (!GridCodec<In>::unpack(**bytes, *message)) {
+      co_return grid_error(0, "a message of the stream is of another type");
+    }
+    co_return message;
+  }
+
+  GridStream stream_;
+};
+
 namespace detail {
+
+// Takes a coroutine to a thread of the node's pool. Gives false when the node has stopped.
+class GridHop {
+ public:
+  explicit GridHop(std::shared_ptr<net::GridDriver> driver) : driver_(std::move(driver)) {}
+
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+
+  bool await_suspend(std::coroutine_handle<> waiter);
+
+  [[nodiscard]] bool await_resume() const noexcept { return has_hopped_; }
+
+ private:
+  std::shared_ptr<net::GridDriver> driver_;
+  bool has_hopped_ = false;
+};
+
+[[nodiscard]] inline std::unexpected<GridError> no_thread() {
+  return std::unexpected(
+      GridError{GridCode::kNotConnected, GridOrigin::kTransport, 0, true, "the node has stopped"});
+}
+
+template <class Function>
+Task<GridResult<std::invoke_result_t<Function&>>> offload(std::shared_ptr<net::GridDriver> driver,
+                                                          Function function) {
+  GridHop hop(std::move(driver));
+  const bool has_hopped = co_await hop;
+  if (!has_hopped) {
+    co_return no_thread();
+  }
+  if constexpr (std::is_void_v<std::invoke_result_t<Function&>>) {
+    function();
+    co_return GridResult<void>{};
+  } else {
+    co_return function();
+  }
+}
+
+template <class Out, class In>
+Task<GridResult<GridTypedStream<Out, In>>> typed(Task<GridResult<GridStream>> raw) {
+  GridResult<GridStream> stream = co_await std::move(raw);
+  if (!stream.has_value()) {
+    co_return std::unexpected(stream.error());
+  }
+  co_return GridTypedStream<Out, In>(std::move(*stream));
+}
 
 template <class Response>
 Task<GridResult<Response>> unpack_answer(Task<GridResult<Bytes>> raw) {
@@ -230,6 +261,41 @@ Task<GridResult<Bytes>> serve_typed(std::shared_ptr<const TypedHandler<Request, 
   co_return bytes;
 }
 
+template <class Request, class In, class Out>
+using TypedStreamHandler =
+    std::function<Task<GridResult<void>>(Request, GridRequest, GridTypedStream<Out, In>)>;
+
+template <class Request, class In, class Out>
+Task<GridResult<void>> serve_typed_stream(
+    std::shared_ptr<const TypedStreamHandler<Request, In, Out>> handler, GridRequest request,
+    GridStream stream) {
+  Request value{};
+  if (!GridCodec<Request>::unpack(request.payload, value)) {
+    co_return grid_error(0, "the request is of another type");
+  }
+  co_return co_await (*handler)(std::move(value), std::move(request),
+                                GridTypedStream<Out, In>(std::move(stream)));
+}
+
+template <class Request, class Response>
+using TypedBlockingHandler = std::function<GridResult<Response>(Request, GridRequest)>;
+
+template <class Request, class Response>
+GridResult<Bytes> serve_typed_blocking(const TypedBlockingHandler<Request, Response>& handler,
+                                       GridRequest request) {
+  Request value{};
+  if (!GridCodec<Request>::unpack(request.payload, value)) {
+    return grid_error(0, "the request is of another type");
+  }
+  const GridResult<Response> response = handler(std::move(value), std::move(request));
+  if (!response.has_value()) {
+    return std::unexpected(response.error());
+  }
+  Bytes bytes;
+  GridCodec<Response>::pack(*response, bytes);
+  return bytes;
+}
+
 }  // namespace detail
 
 // Another node, as seen from this one. A value; it keeps nothing alive but the node's inside, and
@@ -261,6 +327,15 @@ class GridPeer {
   [[nodiscard]] Task<GridResult<GridStream>> open(std::string handler, Bytes payload,
                                                   GridCallOptions options = {}) const;
 
+  // The same with types that have a GridCodec: of the opening, of what is sent, and of what comes.
+  template <class Request, class Out, class In>
+  [[nodiscard]] Task<GridResult<GridTypedStream<Out, In>>> open(
+      std::string handler, const Request& request, GridCallOptions options = {}) const {
+    Bytes payload;
+    GridCodec<Request>::pack(request, payload);
+    return detail::typed<Out, In>(open(std::move(handler), std::move(payload), std::move(options)));
+  }
+
  private:
   friend class GridNode;
 
@@ -269,76 +344,6 @@ class GridPeer {
 
   std::shared_ptr<net::GridDriver> driver_;
   std::string name_;
-};
-
-// Limits and times. What a peer must keep to is told to it when it connects.
-struct GridOptions {
-  // The address under which the others reach this node, "host:port". The same on all of them.
-  std::string name{};
-  // The address to listen on; empty: only dials. Port 0: any (port() says which).
-  std::string listen{};
-  std::uint16_t port = 0;
-  // Every node's; at least 16 bytes. Empty: whoever reaches the port may speak, and nothing is
-  // proven. It is not sent; it does not encrypt.
-  std::string secret{};
-  // CRC-32 of every frame; for links that are not encrypted.
-  bool checksums = false;
-  // It belongs to no grid and only dials: for tools. Its name is nobody's address and no member's.
-  // A call of its that waits for a peer fails as soon as the peer could not be reached.
-  bool is_guest = false;
-  // Guests of this node's at once; they must know the secret, and without one there are none.
-  std::size_t guests_max = 64;
-  // Answers calls of `trunkline/peers` with what peers() says, as JSON (docs/grid.md).
-  bool serves_statistics = true;
-  // How far clocks may be apart; 0: any.
-  std::chrono::milliseconds skew_max{300'000};
-
-  std::uint32_t message_bytes_max = 64U * 1024 * 1024;
-  // For streams' windows and messages that are being put together, of all peers.
-  std::size_t memory_bytes_max = 512UL * 1024 * 1024;
-  std::size_t stream_window_bytes = 256UL * 1024;  // at most unread, of one stream
-  std::uint32_t calls_max = 16'384;                // of one peer, unanswered
-  // Of one peer's calls, running at once; those of cancelled calls count until they have ended.
-  std::size_t handlers_max = 4096;
-
-  std::chrono::milliseconds ping_interval{10'000};   // a peer silent for two of them is gone
-  std::chrono::milliseconds write_deadline{10'000};  // since the peer took a byte
-  std::chrono::milliseconds handshake_deadline{5'000};
-  std::chrono::milliseconds reverse_dial_after{10'000};
-  // Redials wait from 0 to start · 2^(failures − 1), at most max.
-  std::chrono::milliseconds redial_start{500};
-  std::chrono::milliseconds redial_max{30'000};
-  // A connection that stood so long was good; others count as failures.
-  std::chrono::milliseconds good_after{5'000};
-
-  // Lines for the operator. Called on the node's thread.
-  std::function<void(std::string_view)> log = [](std::string_view) {};
-  // Told of each call of this node's that has ended: peer, handler, how long, and how. For traces;
-  // empty: costs nothing.
-  std::function<void(std::string_view peer, std::string_view handler, std::chrono::nanoseconds took,
-                     const GridError* error)>
-      trace{};
-};
-
-// Of one peer, at the moment of asking.
-struct GridPeerStats {
-  std::string name{};
-  bool is_connected = false;
-  bool is_dialling = false;   // this node sees to it that there is a connection
-  bool is_guest = false;      // a peer as long as it is connected
-  bool dialled_here = false;  // this node has dialled the connection
-  std::uint64_t connects = 0;
-  std::string last_error{};
-  std::chrono::nanoseconds round_trip{0};    // 0: not known
-  std::chrono::milliseconds clock_ahead{0};  // the peer's
-  std::uint64_t bytes_sent = 0;              // of this connection, as the next ones
-  std::uint64_t bytes_received = 0;
-  std::uint64_t messages_sent = 0;
-  std::uint64_t messages_received = 0;
-  std::uint64_t calls_refused = 0;   // of the peer's
-  std::size_t calls_open = 0;        // of this node's
-  std::size_t handlers_running = 0;  // of the peer's calls
-  std::size_t unsent_bytes = 0;
 };
 
 class GridNode {
@@ -365,7 +370,47 @@ class GridNode {
            }));
   }
 
-  void handle_stream(std::string name, GridStreamHandler handler);
+  void handle_stream(std::string name, GridStreamHandler handler, GridStreamLimits limits = {});
+
+  // With types that have a GridCodec: of the opening, of what comes, and of what is sent.
+  template <class Request, class In, class Out>
+  void handle_stream(std::string name, detail::TypedStreamHandler<Request, In, Out> handler,
+                     GridStreamLimits limits = {}) {
+    using Handler = detail::TypedStreamHandler<Request, In, Out>;
+    auto kept = std::make_shared<const Handler>(std::move(handler));
+    handle_stream(
+        std::move(name),
+        GridStreamHandler([kept = std::move(kept)](GridRequest request, GridStream stream) {
+          return detail::serve_typed_stream<Request, In, Out>(kept, std::move(request),
+                                                              std::move(stream));
+        }),
+        limits);
+  }
+
+  // Handlers that may block: they run on threads of their own (GridOptions::blocking_threads) and
+  // keep no peer waiting. One that nobody waits for any more before it has begun does not begin.
+  // What they use must live until they have returned: stop() waits a few seconds for them.
+  void handle_blocking(std::string name, GridBlockingHandler handler);
+  void handle_blocking_stream(std::string name, GridBlockingStreamHandler handler,
+                              GridStreamLimits limits = {});
+
+  template <class Request, class Response>
+  void handle_blocking(std::string name, detail::TypedBlockingHandler<Request, Response> handler) {
+    handle_blocking(
+        std::move(name), GridBlockingHandler([handler = std::move(handler)](GridRequest request) {
+          return detail::serve_typed_blocking<Request, Response>(handler, std::move(request));
+        }));
+  }
+
+  // Runs a function that may block on one of those threads, and goes on there. Errors:
+  // kNotConnected when the node has stopped before. What the function throws is thrown here. The
+  // task must not be dropped while it waits. See task.h for what a lambda may capture there.
+  //
+  //   const GridResult<Report> report = co_await node.offload([&] { return database.report(); });
+  template <class Function>
+  [[nodiscard]] auto offload(Function function) {
+    return detail::offload<Function>(driver_, std::move(function));
+  }
 
   // Listens and connects. Errors: kSystem (the address cannot be listened on), kClosed.
   [[nodiscard]] Result<void> start();

@@ -89,6 +89,7 @@ struct CallState {
   std::uint64_t receive_limit = 0;   // granted
   std::uint64_t consumed = 0;        // taken by the program
   std::uint64_t window = 0;          // what is granted ahead of `consumed`
+  std::uint64_t window_max = 0;      // 0: as the options say
   std::uint64_t widened_at = 0;      // `consumed` when the window was made wider
   std::uint64_t rescued = 0;         // granted beyond the window, while both ends wait
   std::size_t reserved = 0;          // of the pool

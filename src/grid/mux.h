@@ -184,6 +184,8 @@ class Mux {
 
   // Nothing more is sent: ours goes on receiving; the peer's has ended well.
   void finish(CallRef call);
+  // What a stream may hold unread, instead of what the options say; not below the first window.
+  void limit_window(CallRef call, std::size_t bytes);
   // The program took a message of so many bytes.
   void consumed(CallRef call, std::size_t payload_bytes, TimePoint now);
 
@@ -324,6 +326,7 @@ class Mux {
   void fit_window(TimePoint now);
   [[nodiscard]] bool grant_first(Call& call);
   [[nodiscard]] bool grant_message(Call& call, std::uint64_t until);
+  [[nodiscard]] std::uint64_t window_max(const Call& call) const;
   void grant_more(Call& call);
   void rescue(Call& call);
   void grant(Call& call, std::uint64_t limit);

@@ -85,11 +85,21 @@ bool Mux::grant_message(Call& call, std::uint64_t until) {
   return true;
 }
 
+std::uint64_t Mux::window_max(const Call& call) const {
+  return call.window_max != 0 ? call.window_max : options_.stream_window_max;
+}
+
+void Mux::limit_window(CallRef ref, std::size_t bytes) {
+  if (Call* call = find(ref); call != nullptr) {
+    call->window_max = std::max<std::uint64_t>(bytes, options_.limits.stream_window);
+  }
+}
+
 // The program has taken something: the window moves on, half of it at a time, and gets wider for
 // who uses it up.
 void Mux::grant_more(Call& call) {
-  if (call.consumed - call.widened_at >= call.window && call.window < options_.stream_window_max) {
-    call.window = std::min<std::uint64_t>(2 * call.window, options_.stream_window_max);
+  if (call.consumed - call.widened_at >= call.window && call.window < window_max(call)) {
+    call.window = std::min<std::uint64_t>(2 * call.window, window_max(call));
     call.widened_at = call.consumed;
   }
   const std::uint64_t wanted = call.consumed + call.window;
@@ -111,7 +121,7 @@ void Mux::rescue(Call& call) {
       call.rescued >= options_.stream_rescue_max) {
     return;
   }
-  const std::size_t wider = options_.stream_window_max;
+  const std::size_t wider = window_max(call);
   const std::size_t needed = call.receive_limit + wider - call.consumed;
   if (needed > call.reserved && !pool_.try_reserve_spare(needed - call.reserved)) {
     return;

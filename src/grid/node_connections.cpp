@@ -194,7 +194,7 @@ std::optional<Refusal> NodeCore::why_no_guest(const Agreement& agreement) const 
     return Refusal{RefusalCode::kName,
                    fmt::format("'{}' is a member's name, not a guest's", agreement.peer)};
   }
-  if (options_.identity.secret.empty()) {
+  if (options_.identity.secret.empty() && !options_.are_peers_certified) {
     return Refusal{RefusalCode::kSecret, "guests need a secret, and this node has none"};
   }
   if (peer == nullptr && guests_ >= options_.guests_max) {
@@ -217,6 +217,10 @@ void NodeCore::on_proven(Connection& connection) {
       refuse(connection, std::move(*refusal));
       return;
     }
+  } else if (std::optional<Refusal> refusal = events_.why_not(connection.id, agreement.peer);
+             refusal.has_value()) {
+    refuse(connection, std::move(*refusal));
+    return;
   }
   if (peer == nullptr) {
     peer = &make_peer(agreement.peer);

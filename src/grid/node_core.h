@@ -44,8 +44,10 @@ struct NodeOptions {
   // Callers that wait for a connection, in all.
   std::size_t waiters_max = 65'536;
   // Guests that may be connected at once: whoever knows the secret and says that it is one. They
-  // are peers as long as they are connected. Without a secret there are none.
+  // are peers as long as they are connected. Without a secret there are none, unless who connects
+  // has shown a certificate.
   std::size_t guests_max = 64;
+  bool are_peers_certified = false;
 };
 
 // Names a connection; never used again. 0: none.
@@ -77,6 +79,14 @@ class NodeEvents : public MuxEvents {
   virtual void on_peer(const std::string& peer, bool is_connected, std::string_view why) = 0;
   // A wait() is over: the peer is there, or the failure says why not.
   virtual void on_ready(std::uint64_t token, const std::optional<Failure>& failure) = 0;
+
+  // Acceptor: who says to be `peer` has proven what the handshake asks for. Why it may not be that
+  // one all the same.
+  [[nodiscard]] virtual std::optional<Refusal> why_not(ConnectionId /*id*/,
+                                                       std::string_view /*peer*/) {
+    return std::nullopt;
+  }
+
   // A handshake failed. `peer`: who it was, as far as it is known.
   virtual void on_refused(std::string_view peer, const Refusal& refusal, bool by_peer) = 0;
 };

@@ -4,6 +4,7 @@
 #include "net/grid_driver.h"
 #include "ws/frame.h"
 
+#include <boost/asio/post.hpp>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -78,6 +79,10 @@ Result<void> GridConnection::start(std::chrono::milliseconds deadline) {
     return fail(ErrorCode::kSystem, "socket: " + error.message());
   }
   ::setsockopt(own, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentBytes, sizeof kUnsentBytes);
+  wire_.attach(own);
+  if (Result<void> begun = begin_tls(); !begun.has_value()) {
+    return begun;
+  }
   upgrade_ = std::make_unique<GridUpgrade>(side_, peer_, driver_.random_bytes(16));
   timer_.expires_after(deadline);
   timer_.async_wait([self = shared_from_this()](const error_code& failed) {
@@ -97,8 +102,28 @@ Result<void> GridConnection::start(std::chrono::milliseconds deadline) {
   return {};
 }
 
+Result<void> GridConnection::begin_tls() {
+  const GridCertificates& certificates = driver_.certificates();
+  if (certificates.dialling == nullptr) {
+    return {};
+  }
+  if (side_ == grid::Side::kDialler) {
+    return wire_.dial_tls(certificates.dialling, host_of(peer_));
+  }
+  wire_.accept_tls(certificates.accepting);
+  return {};
+}
+
 // No buffer is held while there is nothing to read but the beginning of a frame.
 void GridConnection::wait_readable() {
+  if (wire_.holds_received()) {
+    asio::post(socket_.get_executor(), [self = shared_from_this()] {
+      if (self->state_ != State::kEnded) {
+        self->on_readable();
+      }
+    });
+    return;
+  }
   socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](const error_code& error) {
     if (!error && self->state_ != State::kEnded) {
       self->on_readable();
@@ -113,7 +138,7 @@ void GridConnection::on_readable() {
   unread_ = {};
   for (std::size_t total = 0; total < kReadBytesPerTurn;) {
     const std::span<char> free = buffer.subspan(held);
-    const ssize_t got = ::recv(socket_.native_handle(), free.data(), free.size(), 0);
+    const ssize_t got = wire_.receive(free);
     if (got < 0 && errno == EINTR) {
       continue;
     }
@@ -121,7 +146,9 @@ void GridConnection::on_readable() {
       break;
     }
     if (got <= 0) {
-      lost(got == 0 ? "the peer has closed the connection" : "read: " + text_of(errno));
+      lost(got == 0          ? "the peer has closed the connection"
+           : errno == EPROTO ? wire_.failure()
+                             : "read: " + text_of(errno));
       return;
     }
     const std::span<char> bytes = buffer.first(held + static_cast<std::size_t>(got));
@@ -137,6 +164,13 @@ void GridConnection::on_readable() {
     }
   }
   unread_.assign(buffer.data(), held);
+  // TLS may have waited for what came, or have something to say to it.
+  if (wire_.is_tls() && !is_blocked_ && (wire_.holds_unsent() || !out_.empty())) {
+    write();
+    if (state_ == State::kEnded) {
+      return;
+    }
+  }
   wait_readable();
 }
 
@@ -289,9 +323,8 @@ bool GridConnection::fill() {
 }
 
 GridConnection::Sent GridConnection::send_out() {
-  while (out_sent_ < out_.size()) {
-    const ssize_t sent = ::send(socket_.native_handle(), out_.data() + out_sent_,
-                                out_.size() - out_sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (out_sent_ < out_.size() || wire_.holds_unsent()) {
+    const ssize_t sent = wire_.send(std::string_view(out_).substr(out_sent_));
     if (sent >= 0) {
       out_sent_ += static_cast<std::size_t>(sent);
       if (id_ != 0) {
@@ -299,6 +332,8 @@ GridConnection::Sent GridConnection::send_out() {
       }
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return Sent::kBlocked;
+    } else if (errno == EINPROGRESS) {
+      return Sent::kTooEarly;
     } else if (errno != EINTR) {
       return Sent::kFailed;
     }
@@ -314,6 +349,9 @@ void GridConnection::write() {
     if (sent == Sent::kFailed) {
       lost("write: " + text_of(errno));
       return;
+    }
+    if (sent == Sent::kTooEarly) {
+      return;  // what comes brings it on
     }
     if (sent == Sent::kBlocked) {
       is_blocked_ = true;
@@ -347,6 +385,7 @@ void GridConnection::write() {
     out_ = {};
   }
   if (state_ == State::kEnding && !std::exchange(is_shut_, true)) {
+    wire_.finish();
     error_code ignored;
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
   }
@@ -388,6 +427,9 @@ void GridConnection::abort(std::string_view reason) {
 void GridConnection::lost(std::string_view why) {
   const grid::ConnectionId id = std::exchange(id_, 0);
   const std::string kept(why);
+  if (state_ == State::kUpgrading && !wire_.failure().empty()) {
+    driver_.log(fmt::format("grid: no TLS with {}: {}", peer_.empty() ? "a caller" : peer_, kept));
+  }
   finish(kept);
   if (id != 0) {
     driver_.lost(id, kept);

@@ -10,6 +10,7 @@
 #include "grid/handshake.h"
 #include "grid/node_core.h"
 #include "net/grid_upgrade.h"
+#include "net/grid_wire.h"
 #include "ws/frame_reader.h"
 
 #include <boost/asio/ip/tcp.hpp>
@@ -50,12 +51,17 @@ class GridConnection final : public std::enable_shared_from_this<GridConnection>
 
   [[nodiscard]] grid::ConnectionId id() const { return id_; }
 
+  [[nodiscard]] bool is_peer_certified_for(std::string_view host) const {
+    return wire_.is_peer_certified_for(host);
+  }
+
  private:
   using tcp = boost::asio::ip::tcp;
   enum class State : std::uint8_t { kUpgrading, kOpen, kEnding, kEnded };
 
-  enum class Sent : std::uint8_t { kAll, kBlocked, kFailed };
+  enum class Sent : std::uint8_t { kAll, kBlocked, kTooEarly, kFailed };
 
+  [[nodiscard]] Result<void> begin_tls();
   void wait_readable();
   void on_readable();
   void received(std::span<char> bytes);
@@ -86,6 +92,7 @@ class GridConnection final : public std::enable_shared_from_this<GridConnection>
   bool is_blocked_ = false;  // waiting until the socket takes more
   bool is_shut_ = false;     // nothing more will be sent
   tcp::socket socket_;
+  GridWire wire_;  // what is sent and received on it
   boost::asio::steady_timer timer_;
   std::unique_ptr<GridUpgrade> upgrade_;  // while upgrading
   ws::FrameReader reader_;

@@ -37,10 +37,13 @@ std::uint64_t number_of(std::string_view bytes) {
 
 }  // namespace
 
-GridDriver::GridDriver(GridOptions options, grid::NodeOptions node_options)
+GridDriver::GridDriver(GridOptions options, grid::NodeOptions node_options,
+                       GridCertificates certificates)
     : options_(std::move(options)),
       node_options_(std::move(node_options)),
+      certificates_(std::move(certificates)),
       io_(1),
+      blocking_(options_.blocking_threads, false),
       guard_(asio::make_work_guard(io_)),
       timer_(io_),
       random_(number_of(random_bytes(sizeof(std::uint64_t)))),
@@ -272,6 +275,16 @@ void GridDriver::on_dial(const std::string& peer, bool wanted) {
 void GridDriver::on_peer(const std::string& peer, bool is_connected, std::string_view why) {
   log(is_connected ? fmt::format("grid: connected to {}", peer)
                    : fmt::format("grid: lost {}: {}", peer, why));
+}
+
+std::optional<grid::Refusal> GridDriver::why_not(grid::ConnectionId id, std::string_view peer) {
+  const auto found = connections_.find(id);
+  if (!certificates_.are_peers_asked || found == connections_.end() ||
+      found->second->is_peer_certified_for(host_of(peer))) {
+    return std::nullopt;
+  }
+  return grid::Refusal{grid::RefusalCode::kName,
+                       fmt::format("its certificate is not for '{}'", host_of(peer))};
 }
 
 void GridDriver::on_refused(std::string_view peer, const grid::Refusal& refusal, bool by_peer) {

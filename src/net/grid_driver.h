@@ -11,8 +11,10 @@
 #include "core/random.h"
 #include "core/string_map.h"
 #include "grid/node_core.h"
+#include "net/blocking_threads.h"
 #include "net/grid_connection.h"
 #include "net/grid_program.h"
+#include "net/grid_wire.h"
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -41,7 +43,7 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
                          private GridProgramWorld,
                          private grid::NodeEvents {
  public:
-  GridDriver(GridOptions options, grid::NodeOptions node_options);
+  GridDriver(GridOptions options, grid::NodeOptions node_options, GridCertificates certificates);
   ~GridDriver() override;
 
   // --- any thread ---
@@ -70,6 +72,11 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
     return stream.state_;
   }
 
+  [[nodiscard]] bool has_stopped();
+
+  // For what may block.
+  [[nodiscard]] BlockingThreads& blocking() { return blocking_; }
+
   // --- the node's thread ---
 
   [[nodiscard]] grid::NodeCore& core() override { return core_; }
@@ -77,6 +84,8 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
   [[nodiscard]] GridProgram& program() { return program_; }
 
   [[nodiscard]] const GridOptions& options() const { return options_; }
+
+  [[nodiscard]] const GridCertificates& certificates() const { return certificates_; }
 
   [[nodiscard]] boost::asio::io_context& io() { return io_; }
 
@@ -142,14 +151,17 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
   void on_close(grid::ConnectionId id, const std::string& last, std::string_view reason) override;
   void on_dial(const std::string& peer, bool wanted) override;
   void on_peer(const std::string& peer, bool is_connected, std::string_view why) override;
+  std::optional<grid::Refusal> why_not(grid::ConnectionId id, std::string_view peer) override;
   void on_refused(std::string_view peer, const grid::Refusal& refusal, bool by_peer) override;
 
   // Constant after construction
   const GridOptions options_;
   const grid::NodeOptions node_options_;
+  const GridCertificates certificates_;
   boost::asio::io_context io_;
 
   // Shared
+  BlockingThreads blocking_;
   std::mutex mutex_;
   std::condition_variable changed_;
   Life life_ = Life::kNew;

@@ -4,6 +4,7 @@
 #include "net/grid_driver.h"
 
 #include <boost/asio/post.hpp>
+#include <fmt/format.h>
 
 #include <system_error>
 #include <utility>
@@ -19,6 +20,9 @@ constexpr int kHandlersPerTurn = 256;
 
 // Beyond the time to drain, for the last words.
 constexpr std::chrono::milliseconds kDrainSlack{500};
+
+// How long a stop waits for handlers that block.
+constexpr std::chrono::seconds kBlockingSlack{5};
 
 // Redials are the grid's own matter: no breaker, no spacing, no limit of those who come.
 PeerOptions peer_options(const GridOptions& options) {
@@ -52,6 +56,11 @@ GridDriver* GridDriver::here() {
 
 bool GridDriver::is_on_loop() const {
   return thread_id_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+}
+
+bool GridDriver::has_stopped() {
+  const std::lock_guard lock(mutex_);
+  return life_ == Life::kStopped || life_ == Life::kJoined;
 }
 
 bool GridDriver::post(GridTask task) {
@@ -271,6 +280,10 @@ void GridDriver::wait() {
   }
   if (thread.joinable()) {
     thread.join();
+    // Their callers are gone, and they have been told to stop.
+    if (const std::size_t left = blocking_.stop(kBlockingSlack); left > 0) {
+      log(fmt::format("grid: {} threads are left to handlers that do not return", left));
+    }
   }
 }
 

@@ -290,7 +290,13 @@ Result<std::unique_ptr<GridNode>> GridNode::create(GridOptions options) {
   if (options.is_guest && !options.listen.empty()) {
     return fail(ErrorCode::kConfig, "a guest dials and does not listen");
   }
-  const auto driver = std::make_shared<net::GridDriver>(std::move(options), std::move(node));
+  Result<net::GridCertificates> certificates = net::GridCertificates::load(options);
+  if (!certificates.has_value()) {
+    return std::unexpected(certificates.error());
+  }
+  node.are_peers_certified = certificates->are_peers_asked;
+  const auto driver = std::make_shared<net::GridDriver>(std::move(options), std::move(node),
+                                                        std::move(*certificates));
   driver->program().set_driver(driver);
   if (driver->options().serves_statistics) {
     driver->program().handle_inline(
@@ -321,10 +327,11 @@ void GridNode::handle_inline(std::string handler_name, GridInlineHandler handler
   });
 }
 
-void GridNode::handle_stream(std::string handler_name, GridStreamHandler handler) {
+void GridNode::handle_stream(std::string handler_name, GridStreamHandler handler,
+                             GridStreamLimits limits) {
   driver_->dispatch([driver = driver_.get(), key = std::move(handler_name),
-                     handler = std::move(handler)]() mutable {
-    driver->program().handle_stream(std::move(key), std::move(handler));
+                     handler = std::move(handler), limits]() mutable {
+    driver->program().handle_stream(std::move(key), std::move(handler), limits);
   });
 }
 

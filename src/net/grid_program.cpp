@@ -275,8 +275,10 @@ void GridProgram::handle_inline(std::string name, GridInlineHandler handler) {
   handlers_[std::move(name)] = std::make_shared<const Handler>(std::move(handler));
 }
 
-void GridProgram::handle_stream(std::string name, GridStreamHandler handler) {
-  handlers_[std::move(name)] = std::make_shared<const Handler>(std::move(handler));
+void GridProgram::handle_stream(std::string name, GridStreamHandler handler,
+                                GridStreamLimits limits) {
+  handlers_[std::move(name)] =
+      std::make_shared<const Handler>(StreamServing{.serve = std::move(handler), .limits = limits});
 }
 
 // The name itself, or the longest prefix of it that ends with a slash.
@@ -309,7 +311,7 @@ void GridProgram::on_call(grid::Mux& mux, grid::CallRef call, const grid::PeerCa
                           grid::Arrived payload) {
   const std::shared_ptr<const Handler> handler = find(what.handler);
   const bool is_stream = what.kind == grid::CallKind::kStream;
-  if (handler == nullptr || std::holds_alternative<GridStreamHandler>(*handler) != is_stream) {
+  if (handler == nullptr || std::holds_alternative<StreamServing>(*handler) != is_stream) {
     mux.fail(call, {.code = grid::FailureCode::kUnknownHandler,
                     .not_run = true,
                     .text = fmt::format("no {} '{}' here", is_stream ? "stream" : "request",
@@ -329,7 +331,7 @@ void GridProgram::on_call(grid::Mux& mux, grid::CallRef call, const grid::PeerCa
   }
   GridRequest request = request_of(mux, what, payload);
   if (is_stream) {
-    serve_stream(handler, std::get<GridStreamHandler>(*handler), mux, call, std::move(request));
+    serve_stream(handler, std::get<StreamServing>(*handler), mux, call, std::move(request));
   } else {
     serve(handler, std::get<GridHandler>(*handler), mux, call, std::move(request));
   }
@@ -367,10 +369,23 @@ void GridProgram::serve(std::shared_ptr<const Handler> keeper, const GridHandler
   }
 }
 
-void GridProgram::serve_stream(std::shared_ptr<const Handler> keeper,
-                               const GridStreamHandler& handler, grid::Mux& mux, grid::CallRef call,
-                               GridRequest request) {
+void GridProgram::serve_stream(std::shared_ptr<const Handler> keeper, const StreamServing& handler,
+                               grid::Mux& mux, grid::CallRef call, GridRequest request) {
+  const std::size_t streams_max = handler.limits.streams_max;
+  if (streams_max > 0 && *handler.running >= streams_max) {
+    mux.fail(call, {.code = grid::FailureCode::kBusy,
+                    .not_run = true,
+                    .text = fmt::format("{} streams of '{}' are open, as many as there may be",
+                                        streams_max, request.handler)});
+    world_.core().touch(mux);
+    return;
+  }
+  if (handler.limits.window_bytes > 0) {
+    mux.limit_window(call, handler.limits.window_bytes);
+  }
   const std::shared_ptr<GridServed> served = begin_serving(std::move(keeper), mux, call, request);
+  served->running = handler.running;
+  ++*served->running;
   served->stream = std::make_shared<GridStreamState>();
   served->stream->driver = driver_;
   served->stream->home = GridDriver::here();
@@ -391,7 +406,8 @@ void GridProgram::serve_stream(std::shared_ptr<const Handler> keeper,
     }
   };
   try {
-    run_task(handler(std::move(request), GridDriver::make_stream(served->stream)), std::move(done));
+    run_task(handler.serve(std::move(request), GridDriver::make_stream(served->stream)),
+             std::move(done));
   } catch (...) {
     answered(served, ended<Bytes>(std::nullopt, std::current_exception()));
   }
@@ -401,6 +417,9 @@ void GridProgram::serve_stream(std::shared_ptr<const Handler> keeper,
 void GridProgram::answered(const std::shared_ptr<GridServed>& served, GridResult<Bytes> answer) {
   if (served_.erase(served.get()) == 0) {
     return;
+  }
+  if (served->running != nullptr) {
+    --*served->running;
   }
   grid::Mux& mux = *served->mux;
   if (const std::shared_ptr<GridStreamState>& stream = served->stream; stream != nullptr) {

@@ -69,6 +69,7 @@ struct GridServed {
   std::stop_source stop;
   std::shared_ptr<const void> handler;  // keeps the function whose coroutine runs
   std::shared_ptr<GridStreamState> stream;
+  std::shared_ptr<std::size_t> running;  // of its stream handler; this one is counted
 };
 
 struct GridReplyState {
@@ -138,7 +139,7 @@ class GridProgram {
 
   void handle(std::string name, GridHandler handler);
   void handle_inline(std::string name, GridInlineHandler handler);
-  void handle_stream(std::string name, GridStreamHandler handler);
+  void handle_stream(std::string name, GridStreamHandler handler, GridStreamLimits limits);
 
   // Begins a call, or its wait for the peer. `done` or `opened` is called once, maybe at once.
   GridPending* begin(std::unique_ptr<GridPending> pending);
@@ -165,7 +166,13 @@ class GridProgram {
   void wake_receivers();
 
  private:
-  using Handler = std::variant<GridHandler, GridInlineHandler, GridStreamHandler>;
+  struct StreamServing {
+    GridStreamHandler serve;
+    GridStreamLimits limits;
+    std::shared_ptr<std::size_t> running = std::make_shared<std::size_t>(0);
+  };
+
+  using Handler = std::variant<GridHandler, GridInlineHandler, StreamServing>;
 
   [[nodiscard]] std::shared_ptr<const Handler> find(std::string_view name) const;
   [[nodiscard]] std::shared_ptr<GridStreamState> stream_of(std::uint64_t token) const;
@@ -179,7 +186,7 @@ class GridProgram {
                                             grid::CallRef call, GridRequest& request);
   void serve(std::shared_ptr<const Handler> keeper, const GridHandler& handler, grid::Mux& mux,
              grid::CallRef call, GridRequest request);
-  void serve_stream(std::shared_ptr<const Handler> keeper, const GridStreamHandler& handler,
+  void serve_stream(std::shared_ptr<const Handler> keeper, const StreamServing& handler,
                     grid::Mux& mux, grid::CallRef call, GridRequest request);
   GridRequest request_of(grid::Mux& mux, const grid::PeerCall& what, const grid::Arrived& payload);
 

@@ -160,9 +160,9 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::load(const TlsOptions& opt
   SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, nullptr);
   if (const Result<void> used =
-          use_certificate(ssl, {.certificate_option = "http_server.tls.cert_pem_file",
+          use_certificate(ssl, {.certificate_option = options.names.certificate,
                                 .certificate = options.certificate_file,
-                                .key_option = "http_server.tls.key_pem_file",
+                                .key_option = options.names.key,
                                 .key = options.key_file});
       !used.has_value()) {
     return std::unexpected(used.error());
@@ -172,7 +172,7 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::load(const TlsOptions& opt
     if (names == nullptr ||
         SSL_CTX_load_verify_locations(ssl, options.client_ca_file.c_str(), nullptr) != 1) {
       sk_X509_NAME_pop_free(names, X509_NAME_free);
-      return bad_file("http_server.tls.client_ca_pem_file", options.client_ca_file);
+      return bad_file(options.names.client_ca, options.client_ca_file);
     }
     SSL_CTX_set_client_CA_list(ssl, names);
     SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
@@ -347,6 +347,22 @@ bool TlsStream::encrypt(std::span<const std::string_view> spans) {
   }
   collect();
   return true;
+}
+
+bool TlsStream::is_peer_certified_for(std::string_view host) const {
+  const std::unique_ptr<X509, Freed<X509_free>> shown(
+      SSL_get1_peer_certificate(handle_->ssl.get()));
+  const std::string name(host);
+  if (shown == nullptr || name.empty() || name.starts_with('.') || name.contains('\0')) {
+    return false;
+  }
+  constexpr unsigned kRules =
+      X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
+  const bool is_certified =
+      X509_check_ip_asc(shown.get(), name.c_str(), kRules) == 1 ||
+      X509_check_host(shown.get(), name.data(), name.size(), kRules, nullptr) == 1;
+  ERR_clear_error();
+  return is_certified;
 }
 
 void TlsStream::close() {

@@ -20,6 +20,15 @@ struct ClientTlsOptions;
 
 namespace trunkline::net {
 
+// What errors call the options of a server.
+struct TlsOptionNames {
+  std::string certificate = "http_server.tls.cert_pem_file";
+  std::string key = "http_server.tls.key_pem_file";
+  std::string client_ca = "http_server.tls.client_ca_pem_file";
+
+  friend bool operator==(const TlsOptionNames&, const TlsOptionNames&) = default;
+};
+
 // Of a server. Files in PEM.
 struct TlsOptions {
   std::string certificate_file;  // the server's, then those that lead to a root
@@ -28,6 +37,7 @@ struct TlsOptions {
   std::string client_ca_file;
   // The oldest version that is spoken: "1.2" or "1.3".
   std::string min_version = "1.2";
+  TlsOptionNames names{};
 
   friend bool operator==(const TlsOptions&, const TlsOptions&) = default;
 };
@@ -81,6 +91,10 @@ class TlsStream {
   [[nodiscard]] bool is_open() const;
   // Encrypts all of it, in this order, behind what is pending. False: it can not any more.
   [[nodiscard]] bool encrypt(std::span<const std::string_view> spans);
+
+  // Whether the peer has shown a certificate that has the name or address among its
+  // subjectAltNames. Who has signed it was looked at in the handshake.
+  [[nodiscard]] bool is_peer_certified_for(std::string_view host) const;
 
   // Why receive() has returned false, in words: what is wrong and what helps. Empty: the peer has
   // ended the stream in order (close_notify).

@@ -60,7 +60,7 @@ JobHost::JobHost(const JobConfig& config, const session::ChannelRules& rules,
       settings_(session::channel_settings(rules, job_channel_options(config))),
       handlers_(handlers),
       outlet_(std::move(outlet)),
-      threads_(std::make_shared<JobThreads>(config.threads, config.yielding)) {}
+      threads_(std::make_shared<net::BlockingThreads>(config.threads, config.yielding)) {}
 
 JobHost::~JobHost() = default;
 

@@ -5,12 +5,12 @@
 #pragma once
 
 #include "core/string_map.h"
+#include "net/blocking_threads.h"
 #include "net/runtime.h"
 #include "server/handlers.h"
 #include "server/job_config.h"
 #include "server/job_ids.h"
 #include "server/job_run.h"
-#include "server/job_threads.h"
 #include "server/outlet.h"
 #include "server/proxied_jobs.h"
 #include "server/thrown.h"
@@ -85,7 +85,7 @@ class JobHost final : private session::JobWorld {
   const hub::ChannelSettings settings_;
   const Handlers& handlers_;
   const std::shared_ptr<Outlet> outlet_;
-  const std::shared_ptr<JobThreads> threads_;  // shared with what runs there
+  const std::shared_ptr<net::BlockingThreads> threads_;  // shared with what runs there
   const JobIds ids_;
   // Thread: kShard.
   net::Shard* shard_ = nullptr;

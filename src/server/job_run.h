@@ -5,7 +5,7 @@
 
 #include <trunkline/job.h>
 
-#include "server/job_threads.h"
+#include "net/blocking_threads.h"
 #include "server/outlet.h"
 
 #include <atomic>
@@ -31,7 +31,7 @@ class JobRun : public std::enable_shared_from_this<JobRun> {
  public:
   // `host` is touched only on its shard's thread, through the outlet.
   JobRun(JobFacts its_facts, JobHost& host, std::shared_ptr<Outlet> outlet,
-         std::shared_ptr<JobThreads> threads)
+         std::shared_ptr<net::BlockingThreads> threads)
       : facts(std::move(its_facts)),
         host_(host),
         outlet_(std::move(outlet)),
@@ -49,7 +49,7 @@ class JobRun : public std::enable_shared_from_this<JobRun> {
  private:
   JobHost& host_;
   const std::shared_ptr<Outlet> outlet_;
-  const std::shared_ptr<JobThreads> threads_;
+  const std::shared_ptr<net::BlockingThreads> threads_;
   std::mutex mutex_;
   std::optional<std::string> latest_;     // with mutex_; on its way
   std::atomic<bool> complained_ = false;  // of something that was not JSON

@@ -2,6 +2,7 @@
 //
 // `trunkline call` and `trunkline top` as processes, against nodes in the test.
 #include "apps/child.h"
+#include "net/certificates.h"
 
 #include <fstream>
 #include <optional>
@@ -115,6 +116,30 @@ TEST_F(GridCommand, ACallThatIsEndedStopsItsHandler) {
   ASSERT_TRUE(signal.wait([&] { return begun == 1; }));
   stream.signal(SIGKILL);
   EXPECT_TRUE(signal.wait([&] { return stopped == 1; }));
+}
+
+TEST_F(GridCommand, TlsNeedsTheCaAndACertificateWhereOneIsAskedFor) {
+  const net::TestCertificates& files = net::TestCertificates::shared();
+  one->stop();
+  GridOptions encrypted = options(port_one.address(), port_one.port());
+  encrypted.tls = {.certificate_file = files.certificate_file("server"),
+                   .key_file = files.key_file("server"),
+                   .ca_file = files.certificate_file("ca")};
+  one = make(encrypted);
+  serve(*one);
+  start(*one);
+  const std::vector<std::string> plain = {port_one.address(), "echo", "hello"};
+  std::vector<std::string> trusting = plain;
+  trusting.insert(trusting.end(), {"--ca", files.certificate_file("ca")});
+  std::vector<std::string> certified = trusting;
+  certified.insert(certified.end(),
+                   {"--cert", files.certificate_file("client"), "--key", files.key_file("client")});
+  EXPECT_EQ(call(certified).ends(), 0);
+  EXPECT_EQ(child->out(), "hello");
+  EXPECT_EQ(call(trusting).ends(), 1);
+  EXPECT_TRUE(child->tells("a client certificate is needed"));
+  EXPECT_EQ(call(plain).ends(), 1);
+  EXPECT_TRUE(child->tells("not_connected (transport)"));
 }
 
 TEST_F(GridCommand, TopShowsConnections) {

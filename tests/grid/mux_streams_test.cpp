@@ -104,6 +104,33 @@ TEST_F(Streams, AFailureTellsThatWhatCameMayBeIncomplete) {
   expect_nothing_left();
 }
 
+TEST_F(Streams, AHandlerMayHaveANarrowerWindow) {
+  // What is unread when nobody reads any more; reading before has made the window as wide as it may
+  // be.
+  const auto unread_with = [this](std::size_t window) {
+    SetUp();
+    const auto [there, here] = opened();
+    b->mux->limit_window(here, window);
+    for (int i = 0; i < 200; ++i) {
+      a->put(there, std::string(100, 'x'));
+      pump();
+    }
+    b->reads = false;
+    for (std::uint64_t before = UINT64_MAX; before != b->messages;) {
+      before = b->messages;
+      fill(*a, there, 100);
+      pump();
+    }
+    return b->unread.size() * (100 + kDataCost);
+  };
+  // A message that has begun is let in whole.
+  const std::size_t message = 100 + kDataCost;
+  EXPECT_LE(unread_with(1), small().limits.stream_window + message);  // not below the first one
+  EXPECT_LE(unread_with(2000), 2000 + message);
+  EXPECT_GT(unread_with(2000), 1500U);
+  EXPECT_GT(unread_with(16'000), 12'000U);
+}
+
 TEST_F(Streams, ACancelStopsTheHandler) {
   const auto [there, here] = opened();
   b->put(here, "1");

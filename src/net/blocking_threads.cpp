@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "server/job_threads.h"
+#include "net/blocking_threads.h"
 
 #include <sched.h>
 
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
-namespace trunkline::server {
+namespace trunkline::net {
 
-struct JobThreads::State {
+struct BlockingThreads::State {
   State(unsigned most, bool yields) : threads_max(most), yielding(yields) {}
 
   static void run(const std::shared_ptr<State>& state);
@@ -27,14 +28,14 @@ struct JobThreads::State {
   bool stopping = false;
 };
 
-JobThreads::JobThreads(unsigned threads_max, bool yielding)
+BlockingThreads::BlockingThreads(unsigned threads_max, bool yielding)
     : state_(std::make_shared<State>(threads_max, yielding)) {}
 
-JobThreads::~JobThreads() {
+BlockingThreads::~BlockingThreads() {
   stop(Duration{0});
 }
 
-void JobThreads::State::run(const std::shared_ptr<State>& state) {
+void BlockingThreads::State::run(const std::shared_ptr<State>& state) {
   if (state->yielding) {
     // Of this thread alone. Where it is refused it is as eager as others.
     const sched_param none{};
@@ -59,17 +60,24 @@ void JobThreads::State::run(const std::shared_ptr<State>& state) {
   state->ended.notify_all();
 }
 
-void JobThreads::post(Work work) {
+void BlockingThreads::post(Work work) {
   const std::lock_guard lock(state_->mutex);
   state_->waiting.push_back(std::move(work));
   if (state_->waiting.size() > state_->idle && state_->threads < state_->threads_max) {
-    ++state_->threads;
-    std::thread([state = state_] { State::run(state); }).detach();
+    try {
+      std::thread([state = state_] { State::run(state); }).detach();
+      ++state_->threads;
+    } catch (const std::system_error&) {
+      if (state_->threads == 0) {
+        state_->waiting.pop_back();
+        throw;
+      }
+    }
   }
   state_->something.notify_one();
 }
 
-std::size_t JobThreads::stop(Duration timeout) {
+std::size_t BlockingThreads::stop(Duration timeout) {
   std::unique_lock lock(state_->mutex);
   state_->stopping = true;
   state_->something.notify_all();
@@ -77,4 +85,4 @@ std::size_t JobThreads::stop(Duration timeout) {
   return state_->threads;
 }
 
-}  // namespace trunkline::server
+}  // namespace trunkline::net

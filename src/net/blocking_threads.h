@@ -7,23 +7,24 @@
 #include <functional>
 #include <memory>
 
-namespace trunkline::server {
+namespace trunkline::net {
 
-// Threads for the handlers of jobs, which may block for hours or never return: a bounded number,
+// Threads for handlers that may block, for hours or for ever (those of jobs): a bounded number,
 // started when they are needed. One that does not end in time is left to itself, so nothing waits
 // for it for ever. Thread: any.
-class JobThreads {
+class BlockingThreads {
  public:
   using Work = std::move_only_function<void()>;
 
   // `yielding`: they get the processor's time that nobody else wants (SCHED_IDLE, sched(7)), so who
   // serves clients is never kept waiting by a job's work.
-  JobThreads(unsigned threads_max, bool yielding);
-  JobThreads(const JobThreads&) = delete;
-  JobThreads& operator=(const JobThreads&) = delete;
+  BlockingThreads(unsigned threads_max, bool yielding);
+  BlockingThreads(const BlockingThreads&) = delete;
+  BlockingThreads& operator=(const BlockingThreads&) = delete;
   // stop() with no time to wait.
-  ~JobThreads();
+  ~BlockingThreads();
 
+  // Throws std::system_error when there is no thread to be had; the work was not taken then.
   // Runs the work on a thread, when one is free; after stop(), too: what asks for it then is what
   // the stop waits for, or has left to itself.
   void post(Work work);
@@ -37,4 +38,4 @@ class JobThreads {
   std::shared_ptr<State> state_;  // the threads' too
 };
 
-}  // namespace trunkline::server
+}  // namespace trunkline::net
