@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/client_connection.h"
 
+#include "net/system_error_text.h"
 #include "ws/frame.h"
 
 #include <fmt/format.h>
@@ -31,10 +32,6 @@ constexpr std::size_t kEncryptBytes = 16UL * 1024;
 
 // An idle connection keeps no larger write buffer than this.
 constexpr std::size_t kIdleWriteBytes = 4096;
-
-std::string text_of(int error) {
-  return std::generic_category().message(error);
-}
 
 ws::ReaderLimits limits_of(const ClientTarget& target) {
   return {.message_bytes_max = target.message_bytes_max};
@@ -76,8 +73,8 @@ void ClientConnection::on_readable() {
       break;
     }
     if (got <= 0) {
-      lost(ws::kCloseAbnormal,
-           got == 0 ? "the server closed the connection" : fmt::format("read: {}", text_of(errno)));
+      lost(ws::kCloseAbnormal, got == 0 ? "the server closed the connection"
+                                        : fmt::format("read: {}", system_error_text(errno)));
       return;
     }
     const auto bytes = static_cast<std::size_t>(got);
@@ -272,7 +269,7 @@ std::string ClientConnection::why_write_failed(int error) {
       return tls_->failure();
     }
   }
-  return fmt::format("write: {}", text_of(error));
+  return fmt::format("write: {}", system_error_text(error));
 }
 
 void ClientConnection::close(ws::CloseCode code, std::string_view reason) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/dialled_stream.h"
 
+#include "net/system_error_text.h"
+
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
@@ -22,10 +24,6 @@ namespace {
 constexpr std::size_t kEncryptBytes = 16UL * 1024;
 
 constexpr const char* kClosedByPeer = "the other side closed the connection";
-
-std::string text_of(int error) {
-  return std::generic_category().message(error);
-}
 
 }  // namespace
 
@@ -137,7 +135,7 @@ void DialledStream::on_readable() {
   const std::span<char> buffer = buffers_.received;
   const ssize_t got = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
   if (got < 0 && errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) {
-    lost(StreamEnd::kLost, "read: " + text_of(errno));
+    lost(StreamEnd::kLost, "read: " + system_error_text(errno));
     return;
   }
   if (got == 0) {
@@ -209,7 +207,7 @@ void DialledStream::write() {
                          });
     } else if (errno != EINTR) {
       // What the other side said before it closed may still be there to be read.
-      lose_later("write: " + text_of(errno));
+      lose_later("write: " + system_error_text(errno));
       return;
     }
   }

@@ -2,6 +2,7 @@
 #include "net/grid_connection.h"
 
 #include "net/grid_driver.h"
+#include "net/system_error_text.h"
 #include "ws/frame.h"
 
 #include <boost/asio/post.hpp>
@@ -38,10 +39,6 @@ constexpr auto kEndingTime = std::chrono::seconds(1);
 
 constexpr std::size_t kUnsentPongBytesMax = 64UL * 1024;
 
-std::string text_of(int error) {
-  return std::generic_category().message(error);
-}
-
 }  // namespace
 
 GridConnection::GridConnection(GridDriver& driver, std::shared_ptr<PeerConnection> peer_connection,
@@ -70,7 +67,7 @@ Result<void> GridConnection::start(std::chrono::milliseconds deadline) {
   // Of its own, so that it does not matter who closes first.
   const int own = ::fcntl(socket->descriptor(), F_DUPFD_CLOEXEC, 0);
   if (own < 0) {
-    return fail(ErrorCode::kSystem, "dup: " + text_of(errno));
+    return fail(ErrorCode::kSystem, "dup: " + system_error_text(errno));
   }
   error_code error;
   socket_.assign(address.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), own, error);
@@ -148,7 +145,7 @@ void GridConnection::on_readable() {
     if (got <= 0) {
       lost(got == 0          ? "the peer has closed the connection"
            : errno == EPROTO ? wire_.failure()
-                             : "read: " + text_of(errno));
+                             : "read: " + system_error_text(errno));
       return;
     }
     const std::span<char> bytes = buffer.first(held + static_cast<std::size_t>(got));
@@ -347,7 +344,7 @@ void GridConnection::write() {
   while (!is_blocked_ && state_ != State::kEnded) {
     const Sent sent = send_out();
     if (sent == Sent::kFailed) {
-      lost("write: " + text_of(errno));
+      lost("write: " + system_error_text(errno));
       return;
     }
     if (sent == Sent::kTooEarly) {

@@ -2,6 +2,7 @@
 //
 // What operators and tests see; nothing here changes anything.
 #include "peers/machine.h"
+#include "peers/milliseconds.h"
 
 #include <fmt/format.h>
 
@@ -9,14 +10,6 @@
 #include <map>
 
 namespace trunkline::peers {
-
-namespace {
-
-std::chrono::milliseconds in_ms(Duration duration) {
-  return std::chrono::ceil<std::chrono::milliseconds>(std::max(duration, Duration{0}));
-}
-
-}  // namespace
 
 PeerCounts Machine::counts() const {
   return {.requests = peers_.size() - of_kind(PeerKind::kInbound),

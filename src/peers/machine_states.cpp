@@ -5,6 +5,7 @@
 #include "core/probe.h"
 #include "peers/backoff.h"
 #include "peers/machine.h"
+#include "peers/milliseconds.h"
 
 #include <fmt/format.h>
 
@@ -12,14 +13,6 @@
 #include <utility>
 
 namespace trunkline::peers {
-
-namespace {
-
-std::chrono::milliseconds in_ms(Duration duration) {
-  return std::chrono::ceil<std::chrono::milliseconds>(duration);
-}
-
-}  // namespace
 
 void Peer::on_timer(TimePoint /*now*/) {
   machine.on_peer_timer(*this);
@@ -111,8 +104,7 @@ void Machine::set_state(Peer& peer, PeerState to, std::string_view why) {
                  .address = name_of(peer),
                  .text = std::string(why),
                  .will_retry = waits,
-                 .retry_in = waits ? in_ms(std::max(peer.due() - now_, Duration{0}))
-                                   : std::chrono::milliseconds{0}});
+                 .retry_in = waits ? in_ms(peer.due() - now_) : std::chrono::milliseconds{0}});
 }
 
 // To a state in which it waits for its next dial, by the formula of the backoff. Also after a

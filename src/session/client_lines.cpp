@@ -2,6 +2,7 @@
 //
 // What the session does with the server's lines.
 #include "session/client_requests.h"
+#include "ws/close_code.h"
 
 #include <fmt/format.h>
 
@@ -12,7 +13,6 @@ namespace trunkline::session {
 namespace {
 
 constexpr std::uint32_t kCodeTokenExpired = 109;
-constexpr std::uint16_t kCloseNormal = 1000;
 
 // Longer intervals than a day are nobody's wish, and their sum with a time point stays one.
 constexpr std::uint32_t kPingSecondsMax = 86'400;
@@ -120,7 +120,7 @@ void ClientSession::on_line(std::string_view text, TimePoint now) {
 }
 
 void ClientSession::bad_protocol(const Error& error) {
-  transport_.close(kCloseNormal, "bad protocol");
+  transport_.close(ws::kCloseNormal, "bad protocol");
   const std::string reason = error.context;
   end(DisconnectedCode::kBadProtocol, reason);
 }
@@ -166,7 +166,7 @@ void ClientSession::on_connect_reply(const ServerLine& line, TimePoint now) {
       token_.clear();
     }
     const ClientError error = client_error(line);
-    transport_.close(kCloseNormal, "connect error");
+    transport_.close(ws::kCloseNormal, "connect error");
     if (!wants_token && !error.is_temporary && error.protocol_code >= 100) {
       end(error.protocol_code, error.context);
       return;
@@ -209,7 +209,7 @@ void ClientSession::on_refresh_reply(const ServerLine& line, TimePoint now) {
       wake_at(refresh_at_);
       events_.on_error(error);
     } else {
-      transport_.close(kCloseNormal, "refresh error");
+      transport_.close(ws::kCloseNormal, "refresh error");
       end(error.protocol_code, error.context);
     }
     return;
@@ -251,7 +251,7 @@ void ClientSession::on_push(const ServerLine& line, TimePoint now) {
     return;
   }
   if (line.kind == ServerLineKind::kDisconnect) {
-    transport_.close(kCloseNormal, "disconnect push");
+    transport_.close(ws::kCloseNormal, "disconnect push");
     const std::string reason(line.text);
     transport_state_ = TransportState::kNone;
     on_disconnect_code(line.code, reason, now);

@@ -2,14 +2,13 @@
 #include "session/client_session.h"
 
 #include "session/client_requests.h"
+#include "ws/close_code.h"
 
 #include <algorithm>
 
 namespace trunkline::session {
 
 namespace {
-
-constexpr std::uint16_t kCloseNormal = 1000;
 
 constexpr std::uint16_t kCloseMessageTooBig = 1009;
 constexpr std::uint32_t kStateInvalidated = 3014;
@@ -96,7 +95,7 @@ void ClientSession::on_connect_token(ClientResult<std::string> token, TimePoint 
       token.has_value() ? token->empty() : token.error().code == ErrorCode::kPermissionDenied;
   if (refused) {
     if (transport_state_ != TransportState::kNone) {
-      transport_.close(kCloseNormal, "unauthorized");
+      transport_.close(ws::kCloseNormal, "unauthorized");
     }
     end(DisconnectedCode::kUnauthorized, "unauthorized");
     return;
@@ -204,7 +203,7 @@ void ClientSession::drop_transport() {
 }
 
 void ClientSession::close_and_lose(std::uint32_t code, std::string_view reason, TimePoint now) {
-  transport_.close(kCloseNormal, reason);
+  transport_.close(ws::kCloseNormal, reason);
   lose(code, reason, now);
 }
 
@@ -246,7 +245,7 @@ void ClientSession::disconnect(std::uint32_t code, std::string_view reason) {
   }
   flush();
   if (transport_state_ != TransportState::kNone) {
-    transport_.close(kCloseNormal, reason);
+    transport_.close(ws::kCloseNormal, reason);
   }
   end(code, reason);
 }

@@ -102,9 +102,9 @@ bool well_formed(od::value value, int depth) {
 }
 
 // Fields of one object, read as their names come. A value of the wrong type is an error.
-class Fields {
+class JsonFields {
  public:
-  explicit Fields(od::value& value) : value_(value) {}
+  explicit JsonFields(od::value& value) : value_(value) {}
 
   bool text(std::string_view& out) { return optional(value_.get_string().get(out)); }
 
@@ -172,7 +172,7 @@ struct CommandDecoder::Parser {
   }
 
   bool read(std::string_view key, od::value& value, ConnectCommand& body) {
-    Fields fields(value);
+    JsonFields fields(value);
     return key == "token"     ? fields.text(body.token)
            : key == "name"    ? fields.text(body.name)
            : key == "version" ? fields.text(body.version)
@@ -200,7 +200,7 @@ struct CommandDecoder::Parser {
 
   bool read(std::string_view key, od::value& value,
             std::vector<std::pair<std::string_view, std::string_view>>& all) {
-    return Fields(value).text(all.emplace_back(key, std::string_view{}).second);
+    return JsonFields(value).text(all.emplace_back(key, std::string_view{}).second);
   }
 
   bool read(std::string_view key, od::value& value, std::vector<ConnectSub>& all) {
@@ -209,7 +209,7 @@ struct CommandDecoder::Parser {
   }
 
   bool read(std::string_view key, od::value& value, ConnectSub& sub) {
-    Fields fields(value);
+    JsonFields fields(value);
     return key == "recover"  ? fields.flag(sub.recover)
            : key == "epoch"  ? fields.text(sub.epoch)
            : key == "offset" ? fields.number(sub.offset)
@@ -217,7 +217,7 @@ struct CommandDecoder::Parser {
   }
 
   bool read(std::string_view key, od::value& value, SubscribeCommand& body) {
-    Fields fields(value);
+    JsonFields fields(value);
     if (key == "tf") {
       body.has_tags_filter = !is_null(value);
       return true;
@@ -238,7 +238,7 @@ struct CommandDecoder::Parser {
   }
 
   bool read(std::string_view key, od::value& value, PublishCommand& body) {
-    Fields fields(value);
+    JsonFields fields(value);
     return key == "channel" ? fields.text(body.channel)
            : key == "data"  ? fields.raw(document, body.data)
            : key == "type"  ? fields.number(body.type)
@@ -251,14 +251,14 @@ struct CommandDecoder::Parser {
   };
 
   bool read(std::string_view key, od::value& value, Since& since) {
-    Fields fields(value);
+    JsonFields fields(value);
     return key == "offset"  ? fields.number(since.offset)
            : key == "epoch" ? fields.text(since.epoch)
                             : true;
   }
 
   bool read(std::string_view key, od::value& value, HistoryCommand& body) {
-    Fields fields(value);
+    JsonFields fields(value);
     if (key == "since") {
       if (is_null(value)) {
         return true;
@@ -280,25 +280,25 @@ struct CommandDecoder::Parser {
   template <class Body>
     requires requires(Body body) { body.channel; } && (sizeof(Body) == sizeof(std::string_view))
   bool read(std::string_view key, od::value& value, Body& body) {
-    return key == "channel" ? Fields(value).text(body.channel) : true;
+    return key == "channel" ? JsonFields(value).text(body.channel) : true;
   }
 
   bool read(std::string_view key, od::value& value, RpcCommand& body) {
-    return key == "method" ? Fields(value).text(body.method)
-           : key == "data" ? Fields(value).raw(document, body.data)
+    return key == "method" ? JsonFields(value).text(body.method)
+           : key == "data" ? JsonFields(value).raw(document, body.data)
                            : true;
   }
 
   bool read(std::string_view key, od::value& value, SendCommand& body) {
-    return key == "data" ? Fields(value).raw(document, body.data) : true;
+    return key == "data" ? JsonFields(value).raw(document, body.data) : true;
   }
 
   bool read(std::string_view key, od::value& value, RefreshCommand& body) {
-    return key == "token" ? Fields(value).text(body.token) : true;
+    return key == "token" ? JsonFields(value).text(body.token) : true;
   }
 
   bool read(std::string_view key, od::value& value, SubRefreshCommand& body) {
-    Fields fields(value);
+    JsonFields fields(value);
     return key == "channel" ? fields.text(body.channel)
            : key == "token" ? fields.text(body.token)
                             : true;
@@ -316,7 +316,8 @@ struct CommandDecoder::Parser {
   bool member(std::string_view key, od::value value, Command& command, bool& has_body) {
     if (key == "id") {
       std::uint64_t id = 0;
-      const bool good = Fields(value).number(id) && id <= std::numeric_limits<std::uint32_t>::max();
+      const bool good =
+          JsonFields(value).number(id) && id <= std::numeric_limits<std::uint32_t>::max();
       command.id = static_cast<std::uint32_t>(id);
       return good;
     }

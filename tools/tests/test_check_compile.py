@@ -48,11 +48,18 @@ class CheckCompile(TreeTest):
         return bad, output.getvalue()
 
     def test_a_header_that_does_not_compile_alone_is_reported(self):
-        self.write("src/core/b.h", "#pragma once\n")
-        self.write("src/core/a.h", "#pragma once\nstd::size_t a();\n")
+        self.write("src/core/b.h", "#pragma once\nstd::size_t b();\n")
+        self.write("src/core/a.h", "\n#pragma once\n")
         bad, text = self.check("headers")
         self.assertEqual(bad, 1)
-        self.assertIn("src/core/a.h:", text)
+        self.assertIn("src/core/b.h:", text)
+
+    def test_a_header_that_its_source_includes_first_is_left_to_the_builds(self):
+        self.write("src/core/b.h", "#pragma once\n")
+        self.write("src/core/a.h", "// A\n#pragma once\nstd::size_t a();\n")
+        self.assertEqual(self.check("headers")[0], 0)
+        self.source.write_text('#include "core/b.h"\n#include "core/a.h"\n')
+        self.assertEqual(self.check("headers")[0], 1)
 
     def test_a_header_without_include_guard_is_reported(self):
         self.write("src/core/a.h", "struct A {};\n")
