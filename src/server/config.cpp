@@ -22,8 +22,6 @@ namespace {
 // An int to the kernel.
 constexpr std::int64_t kUnsentBytesMax = 1 << 30;
 
-constexpr std::int64_t kMany = std::numeric_limits<std::int64_t>::max();
-
 bool is_namespace_name(std::string_view name) {
   return name.size() >= 2 && std::ranges::all_of(name, [](char letter) {
            return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||

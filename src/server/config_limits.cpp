@@ -68,7 +68,6 @@ void read_rate_limit(ConfigSection& section, ServerConfig& config) {
 }  // namespace
 
 void read_client_limits(ConfigSection& client, ServerConfig& config) {
-  constexpr std::int64_t kMany = std::numeric_limits<std::int64_t>::max();
   client.read("connection_limit", config.limits.connections_max, 0, kMany);
   client.read("connection_rate_limit", config.limits.handshakes_per_second, 0, kRateMax);
   client.read("user_connection_limit", config.client.user_connection_limit, 0, kMany);

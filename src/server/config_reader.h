@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -33,6 +34,9 @@ struct ConfigFindings {
   // Notes the first error: "<origin>: <key>: <reason>".
   void refuse(const std::string& key, const std::string& reason);
 };
+
+// The limit of options that have none.
+inline constexpr std::int64_t kMany = std::numeric_limits<std::int64_t>::max();
 
 // One object of the tree. Each read takes its option off the list of unknown ones; what is left
 // when the section ends becomes warnings.
