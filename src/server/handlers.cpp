@@ -60,17 +60,6 @@ const Handler* find_by_prefix(const std::vector<std::pair<std::string, Handler>>
   return best == nullptr ? nullptr : &best->second;
 }
 
-template <class HandlerTask>
-struct ReplyOf;
-
-template <class Reply>
-struct ReplyOf<Task<Answer<Reply>>> {
-  using type = Reply;
-};
-
-template <class HandlerTask>
-using TaskReply = typename ReplyOf<HandlerTask>::type;
-
 void log_thrown(const Handlers& handlers, std::string_view what, std::string_view text) {
   handlers.log(fmt::format("the handler of {} threw: {}", what, text));
 }
@@ -98,10 +87,9 @@ std::expected<Grant, session::Refusal> settle(const Handlers& handlers, std::str
 
 }  // namespace
 
-template <class Grant, class Begin, class Convert>
+template <class Reply, class Grant, class Begin, class Convert>
 void ShardHandlers::run(std::string_view what, Begin begin, session::Decide<Grant> decide,
                         Convert convert) {
-  using Reply = TaskReply<std::invoke_result_t<Begin&>>;
   const Beginning inside(this);
   run_handler(
       begin, [this, &handlers = handlers_, outlet = outlet_, shard = shard_,
@@ -174,7 +162,7 @@ bool ShardHandlers::takes_messages() const {
 
 void ShardHandlers::connect(session::ConnectQuestion question,
                             session::Decide<session::ConnectGrant> decide) {
-  run(
+  run<ConnectReply>(
       "connect",
       [&] {
         return handlers_.connect({.caller = to_public(std::move(question.caller)),
@@ -206,7 +194,7 @@ void ShardHandlers::subscribe(session::SubscribeQuestion question,
     return;
   }
   const SubscribeHandler& handler = *find_by_prefix(handlers_.subscribe, question.channel);
-  run(
+  run<SubscribeReply>(
       "subscribe",
       [&] {
         return handler({.caller = to_public(std::move(question.caller)),
@@ -232,7 +220,7 @@ void ShardHandlers::publish(session::PublishQuestion question,
     return;
   }
   const PublishHandler& handler = *find_by_prefix(handlers_.publish, question.channel);
-  run(
+  run<PublishReply>(
       "publish",
       [&] {
         return handler({.caller = to_public(std::move(question.caller)),
@@ -248,7 +236,7 @@ void ShardHandlers::publish(session::PublishQuestion question,
 }
 
 void ShardHandlers::refresh(session::Caller caller, session::Decide<session::RefreshGrant> decide) {
-  run(
+  run<RefreshReply>(
       "refresh", [&] { return handlers_.refresh(to_public(std::move(caller))); }, std::move(decide),
       [](RefreshReply& reply) -> std::optional<session::RefreshGrant> {
         auto info = frame_text(reply.info);
@@ -272,7 +260,7 @@ void ShardHandlers::rpc(session::RpcQuestion question, session::Decide<session::
     return;
   }
   const std::string what = fmt::format("rpc '{}'", question.method);
-  run(
+  run<std::string>(
       what,
       [&] {
         return found->second({.caller = to_public(std::move(question.caller)),

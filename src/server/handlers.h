@@ -79,8 +79,8 @@ class ShardHandlers final : public session::Application {
 
  private:
   [[nodiscard]] bool is_job(std::string_view channel) const;
-  // Runs the task that `begin` gives.
-  template <class Grant, class Begin, class Convert>
+  // Runs the task that `begin` gives; it ends with an Answer<Reply>.
+  template <class Reply, class Grant, class Begin, class Convert>
   void run(std::string_view what, Begin begin, session::Decide<Grant> decide, Convert convert);
   // What a handler that answers nothing throws goes to the log.
   template <class Function>
