@@ -16,7 +16,6 @@ namespace trunkline::server {
 
 namespace {
 
-constexpr std::int64_t kMany = std::numeric_limits<std::int64_t>::max();
 constexpr std::size_t kProxiesMax = 1000;
 // A close frame's room for a reason.
 constexpr std::size_t kReasonBytesMax = 123;

@@ -7,21 +7,21 @@ namespace trunkline::server {
 
 namespace {
 
-constexpr std::int64_t kMany = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t kJobsMax = std::numeric_limits<std::int32_t>::max();
 
 }  // namespace
 
 void read_jobs(ConfigSection& section, JobConfig& out) {
-  section.read("per_client_max", out.table.per_client_max, 0, kMany);
-  section.read("per_user_max", out.table.per_user_max, 0, kMany);
-  section.read("total_max", out.table.total_max, 0, kMany);
-  section.read("queued_max", out.table.queued_max, 0, kMany);
+  section.read("per_client_max", out.table.per_client_max, 0, kJobsMax);
+  section.read("per_user_max", out.table.per_user_max, 0, kJobsMax);
+  section.read("total_max", out.table.total_max, 0, kJobsMax);
+  section.read("queued_max", out.table.queued_max, 0, kJobsMax);
   section.read("grace", out.table.grace);
   section.read("age_max", out.table.age_max);
   section.read("progress_rate", out.table.progress.count, 1, 1000);
   section.read("threads", out.threads, 1, 1024);
   section.read("yielding", out.yielding);
-  section.read("history_size", out.history_size, 1, kMany);
+  section.read("history_size", out.history_size, 1, kJobsMax);
   section.read("history_ttl", out.table.keep);
   if (out.table.keep <= Duration{0}) {
     section.refuse("history_ttl", "must be longer than nothing: results are read from there");
