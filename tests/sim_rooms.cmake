@@ -9,6 +9,7 @@ if(TRUNKLINE_SANITIZE STREQUAL "")
     list(APPEND room_sources ${found})
   endforeach()
   add_library(marked_rooms STATIC EXCLUDE_FROM_ALL ${room_sources})
+  set_target_properties(marked_rooms PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
   target_compile_definitions(marked_rooms PUBLIC TRUNKLINE_SIM=1)
   target_include_directories(marked_rooms PUBLIC ${PROJECT_SOURCE_DIR}/include
     ${PROJECT_SOURCE_DIR}/src ${PROJECT_BINARY_DIR}/generated)

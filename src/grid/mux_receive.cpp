@@ -15,10 +15,6 @@ namespace trunkline::grid {
 
 namespace {
 
-std::unexpected<Error> broken(std::string context) {
-  return fail(ErrorCode::kProtocolError, std::move(context));
-}
-
 // One after the other, so that the round trip is known before there is much to send.
 constexpr std::uint64_t kFirstPings = 4;
 

@@ -81,10 +81,6 @@ unsigned flags_of(const Message& message) {
          (message.not_run ? kFlagNotRun : 0U);
 }
 
-std::unexpected<Error> broken(std::string context) {
-  return fail(ErrorCode::kProtocolError, std::move(context));
-}
-
 Result<void> check_header(std::uint8_t type, unsigned flags, const Message& message) {
   if (type == 0 || type >= kShapes.size()) {
     return broken(fmt::format("grid message of type {}", type));

@@ -8,8 +8,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace trunkline::grid {
 
@@ -70,6 +72,11 @@ struct Message {
 
 // The payload must be shorter than 4 GiB less 1 KiB, a name at most kNameBytesMax.
 void append_message(std::string& out, const Message& message);
+
+// What a peer broke of docs/grid-protocol.md; ends its connection.
+inline std::unexpected<Error> broken(std::string context) {
+  return fail(ErrorCode::kProtocolError, std::move(context));
+}
 
 // Takes the first message off `bytes`. Views point into them. Error: kProtocolError with the rule
 // that was broken, for what is cut short, too.

@@ -13,9 +13,6 @@ namespace {
 constexpr std::uint16_t kCloseMessageTooBig = 1009;
 constexpr std::uint32_t kStateInvalidated = 3014;
 
-// After a refresh that failed; the server grants about 25 s beyond a token's end.
-constexpr Duration kRefreshRetry = std::chrono::seconds(5);
-
 bool is_terminal(std::uint32_t code) {
   return (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
 }

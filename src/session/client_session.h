@@ -181,6 +181,9 @@ class ClientSession {
   [[nodiscard]] std::size_t subscriptions() const { return subscriptions_.size(); }
 
  private:
+  // After a refresh that failed; the server grants about 25 s beyond a token's end.
+  static constexpr Duration kRefreshRetry = std::chrono::seconds(5);
+
   enum class State : std::uint8_t { kDisconnected, kConnecting, kConnected };
   enum class TransportState : std::uint8_t { kNone, kOpening, kOpen };
   enum class CommandKind : std::uint8_t {

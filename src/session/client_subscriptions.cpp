@@ -13,7 +13,6 @@ constexpr std::uint32_t kCodeAlreadySubscribed = 105;
 constexpr std::uint32_t kCodeTokenExpired = 109;
 constexpr std::uint32_t kResubscribeFrom = 2500;
 constexpr std::uint32_t kSubscriptionStateInvalidated = 2502;
-constexpr Duration kRefreshRetry = std::chrono::seconds(5);
 
 }  // namespace
 
