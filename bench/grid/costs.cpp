@@ -3,9 +3,9 @@
 
 #include "grid/grid_nodes.h"
 
-#include <malloc.h>
+#include <fmt/format.h>
 
-#include <cstring>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -13,91 +13,7 @@ namespace trunkline::bench {
 
 using namespace std::chrono_literals;
 
-// What a lock service asks: who wants what, and how many have to agree.
-struct LockArguments {
-  std::string uid;
-  std::string owner;
-  std::string source;
-  std::vector<std::string> resources;
-  std::uint32_t quorum = 0;
-
-  friend bool operator==(const LockArguments&, const LockArguments&) = default;
-};
-
-}  // namespace trunkline::bench
-
-namespace trunkline {
-
-template <>
-struct GridCodec<bench::LockArguments> {
-  static void pack(const bench::LockArguments& value, Bytes& out) {
-    put(out, value.uid);
-    put(out, value.owner);
-    put(out, value.source);
-    put_number(out, static_cast<std::uint32_t>(value.resources.size()));
-    for (const std::string& resource : value.resources) {
-      put(out, resource);
-    }
-    put_number(out, value.quorum);
-  }
-
-  static bool unpack(std::string_view bytes, bench::LockArguments& value) {
-    std::uint32_t count = 0;
-    if (!take(bytes, value.uid) || !take(bytes, value.owner) || !take(bytes, value.source) ||
-        !take_number(bytes, count) || count > bytes.size()) {
-      return false;
-    }
-    value.resources.resize(count);
-    for (std::string& resource : value.resources) {
-      if (!take(bytes, resource)) {
-        return false;
-      }
-    }
-    return take_number(bytes, value.quorum) && bytes.empty();
-  }
-
- private:
-  static void put_number(Bytes& out, std::uint32_t number) {
-    char bytes[sizeof number];
-    std::memcpy(bytes, &number, sizeof number);
-    out.append(bytes, sizeof bytes);
-  }
-
-  static void put(Bytes& out, std::string_view text) {
-    put_number(out, static_cast<std::uint32_t>(text.size()));
-    out += text;
-  }
-
-  static bool take_number(std::string_view& bytes, std::uint32_t& number) {
-    if (bytes.size() < sizeof number) {
-      return false;
-    }
-    std::memcpy(&number, bytes.data(), sizeof number);
-    bytes.remove_prefix(sizeof number);
-    return true;
-  }
-
-  static bool take(std::string_view& bytes, std::string& text) {
-    std::uint32_t size = 0;
-    if (!take_number(bytes, size) || size > bytes.size()) {
-      return false;
-    }
-    text.assign(bytes.substr(0, size));
-    bytes.remove_prefix(size);
-    return true;
-  }
-};
-
-}  // namespace trunkline
-
-namespace trunkline::bench {
-
 namespace {
-
-std::size_t heap_bytes() {
-  const struct mallinfo2 info = ::mallinfo2();
-  return info.uordblks + info.hblkhd;
-}
 
 // Opens a stream and keeps it.
 Task<int> open_one(GridPeer to, std::vector<GridStream>& streams) {
@@ -139,9 +55,17 @@ double measure_streams() {
   open_streams(to_two, 100, warm);
   std::vector<GridStream> streams;
   streams.reserve(kStreams);
-  const std::size_t before = heap_bytes();
+  const std::int64_t before = live_bytes();
   open_streams(to_two, kStreams, streams);
-  return static_cast<double>(heap_bytes() - before) / static_cast<double>(kStreams);
+  const std::int64_t after = live_bytes();
+  std::size_t handlers = 0;
+  for (const GridPeerStats& peer : two->peers()) {
+    handlers += peer.handlers_running;
+  }
+  if (handlers != warm.size() + kStreams) {
+    give_up(fmt::format("{} handlers run, {} streams are open", handlers, warm.size() + kStreams));
+  }
+  return static_cast<double>(after - before) / static_cast<double>(kStreams);
 }
 
 // A hub and nodes around it, all running; then they connect.
@@ -166,50 +90,12 @@ double measure_connections() {
     }
   };
   connect(0, 4);
-  const std::size_t before = heap_bytes();
+  const std::int64_t before = live_bytes();
   connect(4, kNodes);
-  return static_cast<double>(heap_bytes() - before) / static_cast<double>(kNodes - 4);
+  return static_cast<double>(live_bytes() - before) / static_cast<double>(kNodes - 4);
 }
 
 }  // namespace
-
-CodecFigures measure_codec() {
-  constexpr int kTimes = 1'000'000;
-  const LockArguments in{"5f0c9a1e-7d1b-4c5e-9a55-1f2b3c4d5e6f",
-                         "10.0.0.17:9000",
-                         "[scanner.go:117:Lock()]",
-                         {"bucket/some/object/name"},
-                         3};
-  Bytes bytes;
-  LockArguments out;
-  const auto pack = [&] {
-    bytes.clear();
-    GridCodec<LockArguments>::pack(in, bytes);
-  };
-  const auto unpack = [&] {
-    if (!GridCodec<LockArguments>::unpack(bytes, out)) {
-      give_up("the codec does not read what it wrote");
-    }
-  };
-  pack();
-  unpack();
-  const std::uint64_t allocations_before = allocations();
-  const std::uint64_t began = now_ns();
-  for (int i = 0; i < kTimes; ++i) {
-    pack();
-  }
-  const std::uint64_t packed = now_ns();
-  for (int i = 0; i < kTimes; ++i) {
-    unpack();
-  }
-  const std::uint64_t unpacked = now_ns();
-  if (out != in) {
-    give_up("the codec reads something else");
-  }
-  return {static_cast<double>(packed - began) / kTimes,
-          static_cast<double>(unpacked - packed) / kTimes,
-          static_cast<double>(allocations() - allocations_before) / kTimes};
-}
 
 MemoryFigures measure_memory() {
   return {measure_streams(), measure_connections()};

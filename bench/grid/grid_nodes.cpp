@@ -49,6 +49,7 @@ std::unique_ptr<GridNode> make_node(const std::string& name) {
   options.name = name;
   options.listen = "127.0.0.1";
   options.port = static_cast<std::uint16_t>(std::stoi(name.substr(name.find(':') + 1)));
+  options.handlers_max = 20'000;
   auto node = GridNode::create(options);
   if (!node.has_value()) {
     give_up(to_string(node.error()));

@@ -3,6 +3,7 @@
 // The grid against gRPC C++ and bare sockets, in turn, in one process: calls a second and their
 // times, streams, large messages, and small calls beside them; 28 connections; what things cost.
 // See bench/README.md.
+#include "grid/codec.h"
 #include "grid/costs.h"
 #include "grid/mesh.h"
 #include "grid/subject.h"
@@ -16,6 +17,7 @@
 #include <cstdlib>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -187,12 +189,9 @@ class Bench {
       }
     }
     if (is_wanted("codec")) {
-      alone("codec", [] {
-        const CodecFigures figures = measure_codec();
-        return Values{{"pack_ns", figures.pack_ns},
-                      {"unpack_ns", figures.unpack_ns},
-                      {"allocations", figures.allocations}};
-      });
+      show_codec("codec_own", [] { return std::optional(measure_own_codec()); });
+      show_codec("codec_msgpack", measure_msgpack);
+      show_codec("codec_plain_msgpack", measure_plain_msgpack);
     }
     if (is_wanted("memory")) {
       alone("memory", [] {
@@ -201,6 +200,20 @@ class Bench {
                       {"bytes_per_connection", figures.connection_bytes}};
       });
     }
+  }
+
+  void show_codec(const std::string& name,
+                  const std::function<std::optional<CodecFigures>()>& measure) {
+    if (!measure().has_value()) {
+      return;
+    }
+    alone(name, [&] {
+      const CodecFigures figures = *measure();
+      return Values{{"pack_ns", figures.pack_ns},
+                    {"unpack_ns", figures.unpack_ns},
+                    {"both_ns", figures.pack_ns + figures.unpack_ns},
+                    {"allocations", figures.allocations}};
+    });
   }
 
   void alone(const std::string& name, const std::function<Values()>& measure) {

@@ -216,9 +216,10 @@ class MsgpackUnpacker {
   // Lends the thread's own, or a new one to whoever unpacks inside an unpacking.
   class Loan {
    public:
-    Loan() : is_own_(!std::exchange(own_is_lent(), true)) {
-      if (!is_own_) {
+    Loan() : unpacker_(&of_thread()) {
+      if (std::exchange(unpacker_->is_lent_, true)) {
         other_ = std::make_unique<MsgpackUnpacker>();
+        unpacker_ = other_.get();
       }
     }
 
@@ -226,30 +227,24 @@ class MsgpackUnpacker {
     Loan& operator=(const Loan&) = delete;
 
     ~Loan() {
-      if (is_own_) {
-        own().builder_.clear();
-        own_is_lent() = false;
-      }
+      unpacker_->builder_.clear();
+      unpacker_->is_lent_ = false;
     }
 
-    [[nodiscard]] MsgpackUnpacker& get() const { return is_own_ ? own() : *other_; }
+    [[nodiscard]] MsgpackUnpacker& get() const { return *unpacker_; }
 
    private:
-    static MsgpackUnpacker& own() {
+    static MsgpackUnpacker& of_thread() {
       static thread_local MsgpackUnpacker unpacker;
       return unpacker;
     }
 
-    static bool& own_is_lent() {
-      static thread_local bool is_lent = false;
-      return is_lent;
-    }
-
-    const bool is_own_;
+    MsgpackUnpacker* unpacker_;
     std::unique_ptr<MsgpackUnpacker> other_;
   };
 
  private:
+  bool is_lent_ = false;
   MsgpackBuilder builder_;
   msgpack::detail::parse_helper<MsgpackBuilder> parser_{builder_};
 };

@@ -3,6 +3,7 @@
 // Calls of the program's own, and its handlers; grid_stream.cpp has the streams.
 #include "net/grid_program.h"
 
+#include "core/thrown.h"
 #include "net/grid_driver.h"
 
 #include <fmt/format.h>
@@ -35,16 +36,6 @@ T* object_of(std::uint64_t token, std::uint64_t tag) {
   return token != 0 && (token & kTagMask) == tag
              ? reinterpret_cast<T*>(token & ~kTagMask)  // NOLINT(performance-no-int-to-ptr)
              : nullptr;
-}
-
-std::string text_of(const std::exception_ptr& thrown) {
-  try {
-    std::rethrow_exception(thrown);
-  } catch (const std::exception& exception) {
-    return exception.what();
-  } catch (...) {
-    return "not a std::exception";
-  }
 }
 
 grid::Failure to_failure(const GridError& error) {
@@ -362,11 +353,7 @@ void GridProgram::serve(std::shared_ptr<const Handler> keeper, const GridHandler
       });
     }
   };
-  try {
-    run_task(handler(std::move(request)), std::move(done));
-  } catch (...) {  // it has thrown before it was a coroutine
-    answered(served, ended<Bytes>(std::nullopt, std::current_exception()));
-  }
+  run_handler([&] { return handler(std::move(request)); }, std::move(done));
 }
 
 void GridProgram::serve_stream(std::shared_ptr<const Handler> keeper, const StreamServing& handler,
@@ -405,12 +392,9 @@ void GridProgram::serve_stream(std::shared_ptr<const Handler> keeper, const Stre
       });
     }
   };
-  try {
-    run_task(handler.serve(std::move(request), GridDriver::make_stream(served->stream)),
-             std::move(done));
-  } catch (...) {
-    answered(served, ended<Bytes>(std::nullopt, std::current_exception()));
-  }
+  run_handler(
+      [&] { return handler.serve(std::move(request), GridDriver::make_stream(served->stream)); },
+      std::move(done));
 }
 
 // A handler has ended, maybe long after anybody waited.

@@ -3,7 +3,7 @@
 
 #include "server/job_host.h"
 #include "server/json_view.h"
-#include "server/thrown.h"
+#include "server/ended.h"
 #include "session/protocol.h"
 
 #include <fmt/format.h>

@@ -2,7 +2,7 @@
 #include "server/job_host.h"
 
 #include "server/json_view.h"
-#include "server/thrown.h"
+#include "server/ended.h"
 #include "session/json.h"
 #include "session/permissions.h"
 #include "session/protocol.h"

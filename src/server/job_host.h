@@ -13,7 +13,7 @@
 #include "server/job_run.h"
 #include "server/outlet.h"
 #include "server/proxied_jobs.h"
-#include "server/thrown.h"
+#include "server/ended.h"
 #include "session/application.h"
 #include "session/job_table.h"
 #include "session/options.h"

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Handlers of a program that embeds us may throw; nothing of ours does.
 #pragma once
 
-#include <trunkline/handlers.h>
 #include <trunkline/task.h>
 
 #include <exception>
-#include <expected>
 #include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
 
-namespace trunkline::server {
+namespace trunkline {
 
 // What a program's code threw, for the log. To be read on the thread that threw it: nothing orders
 // another thread's reading before the end of the exception's object in a way that every tool sees.
@@ -23,17 +23,6 @@ namespace trunkline::server {
   } catch (...) {
     return "not a std::exception";
   }
-}
-
-// How a program's handler ended: with an answer, or with the text of what it threw.
-template <class Reply>
-using Ended = std::expected<Answer<Reply>, std::string>;
-
-// Of what run_task() tells, on the thread where it tells it.
-template <class Reply>
-[[nodiscard]] Ended<Reply> ended_with(std::optional<Answer<Reply>> answer,
-                                      const std::exception_ptr& thrown) {
-  return thrown ? Ended<Reply>(std::unexpect, text_of(thrown)) : Ended<Reply>(std::move(*answer));
 }
 
 // run_task() of what `begin()` gives. A handler that is no coroutine itself may throw before there
@@ -50,4 +39,4 @@ void run_handler(Begin&& begin, Done done) {
   run_task(std::move(*task), std::move(done));
 }
 
-}  // namespace trunkline::server
+}  // namespace trunkline
