@@ -7,7 +7,7 @@
 #include "grid/subject.h"
 #include "measure/clock.h"
 
-#if TRUNKLINE_BENCH_MSGPACK
+#ifdef TRUNKLINE_BENCH_MSGPACK
 #include <trunkline/grid_msgpack.h>
 #endif
 
@@ -27,7 +27,7 @@ struct LockArguments {
   std::vector<std::string> resources = {"bucket/object"};
   std::string owner = "10.0.0.17:9000";
   std::uint32_t quorum = 3;
-#if TRUNKLINE_BENCH_MSGPACK
+#ifdef TRUNKLINE_BENCH_MSGPACK
   MSGPACK_DEFINE(uid, resources, owner, quorum)
 #endif
 
@@ -46,7 +46,6 @@ struct GridCodec<bench::OwnLock> {
   static void pack(const bench::OwnLock& value, Bytes& out) {
     put(out, value.uid);
     put(out, value.owner);
-    put(out, value.source);
     put_number(out, static_cast<std::uint32_t>(value.resources.size()));
     for (const std::string& resource : value.resources) {
       put(out, resource);
@@ -56,8 +55,8 @@ struct GridCodec<bench::OwnLock> {
 
   static bool unpack(std::string_view bytes, bench::OwnLock& value) {
     std::uint32_t count = 0;
-    if (!take(bytes, value.uid) || !take(bytes, value.owner) || !take(bytes, value.source) ||
-        !take_number(bytes, count) || count > bytes.size()) {
+    if (!take(bytes, value.uid) || !take(bytes, value.owner) || !take_number(bytes, count) ||
+        count > bytes.size()) {
       return false;
     }
     value.resources.resize(count);
@@ -165,7 +164,7 @@ CodecFigures measure_own_codec() {
 }
 
 std::optional<CodecFigures> measure_msgpack() {
-#if TRUNKLINE_BENCH_MSGPACK
+#ifdef TRUNKLINE_BENCH_MSGPACK
   return measure_codec<LockArguments>();
 #else
   return std::nullopt;
@@ -173,7 +172,7 @@ std::optional<CodecFigures> measure_msgpack() {
 }
 
 std::optional<CodecFigures> measure_plain_msgpack() {
-#if TRUNKLINE_BENCH_MSGPACK
+#ifdef TRUNKLINE_BENCH_MSGPACK
   Bytes bytes;
   LockArguments back;
   return measure(

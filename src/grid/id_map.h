@@ -37,7 +37,7 @@ class IdMap {
   // The id must not be in it.
   void insert(std::uint64_t id, std::uint32_t value) {
     TRUNKLINE_DCHECK(id != 0 && find(id) == kNone);
-    if ((size_ + 1) * 2 > capacity_) {
+    if ((size_ + 1) * 4 > capacity_ * 3) {
       grow();
     }
     place(id, value);

@@ -48,7 +48,7 @@ Mux::Mux(const MuxOptions& options, const Agreement& agreement, Side side, Memor
 
 Mux::~Mux() {
   for (const std::unique_ptr<Call>& call : slots_) {
-    pool_.release(call->reserved + call->partial_reserved);
+    pool_.release(call->reserved + (call->in != nullptr ? call->in->reserved : 0));
   }
 }
 
@@ -114,10 +114,9 @@ void Mux::socket_idle() {
 }
 
 bool Mux::is_stalled(const Call& call, TimePoint now) const {
-  return call.in_use && call.kind == CallKind::kStream && !call.is_over &&
-         call.blocked_since != TimePoint::max() &&
-         now - call.blocked_since >= options_.stream_stall &&
-         call.last_consumed < call.blocked_since && call.received > call.consumed &&
+  return call.kind == CallKind::kStream && !call.is_over && call.is_blocked() &&
+         now - call.out->blocked_since >= options_.stream_stall &&
+         call.last_consumed < call.out->blocked_since && call.received > call.consumed &&
          call.receive_limit - call.received <= kDataCost;
 }
 
@@ -137,8 +136,8 @@ void Mux::lose(std::string_view why, TimePoint /*now*/) {
   wheel_.disarm(write_timer_);
   for (std::size_t index = 0; index < slots_.size(); ++index) {
     Call& call = *slots_[index];
-    if (!call.in_use || call.is_over) {
-      if (call.in_use && call.is_on_wire) {
+    if (!call.in_use() || call.is_over) {
+      if (call.in_use() && call.is_on_wire) {
         leave_wire(call);
         free_if_done(call);
       }
@@ -187,8 +186,8 @@ std::string Mux::check() const {
   std::size_t on_wire = 0;
   for (const std::unique_ptr<Call>& each : slots_) {
     const Call& call = *each;
-    if (!call.in_use) {
-      if (call.reserved + call.partial_reserved + call.queued_bytes > 0) {
+    if (!call.in_use()) {
+      if (call.reserved > 0 || call.out != nullptr || call.in != nullptr) {
         return fmt::format("call {} is free and holds memory", call.index);
       }
       continue;
@@ -197,7 +196,7 @@ std::string Mux::check() const {
     own += call.is_own && call.is_counted ? 1U : 0U;
     handlers += !call.is_own && call.is_counted ? 1U : 0U;
     on_wire += call.is_on_wire ? 1U : 0U;
-    unsent += call.queued_bytes;
+    unsent += call.unsent_bytes();
     if (call.received - call.consumed > call.reserved && call.is_held) {
       return fmt::format("call {} holds {} bytes, {} are reserved", call.wire_id,
                          call.received - call.consumed, call.reserved);

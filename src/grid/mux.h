@@ -271,6 +271,7 @@ class Mux {
   void put_on_wire(Call& call, std::uint64_t id);
   void leave_wire(Call& call);
   void stop_sending(Call& call);
+  void drop_outgoing(Call& call);
   void stop_receiving(Call& call);
   void release(Call& call);
   void free_if_done(Call& call);
@@ -292,6 +293,7 @@ class Mux {
   void say_last_word(Call& call, Batch& batch);
   void send_turn(Call& call, Batch& batch, TimePoint now);
   bool send_piece(Call& call, Batch& batch, TimePoint now);
+  void send_end(Call& call, Batch& batch);
   [[nodiscard]] Message head_of(Call& call, TimePoint now);
   [[nodiscard]] std::uint64_t next_own_id() const;
   [[nodiscard]] static std::uint64_t stream_credit(const Call& call);
@@ -320,7 +322,7 @@ class Mux {
   void begin_partial(Call& call, const Message& message);
   Result<void> on_chunk(const Message& message);
   void complete(Call& call);
-  void deliver_whole(Call& call, std::string& whole);
+  void deliver_whole(Call& call, std::string& whole, bool is_data);
 
   // mux_windows.cpp
   void fit_window(TimePoint now);
@@ -345,6 +347,7 @@ class Mux {
 
   std::vector<std::unique_ptr<Call>> slots_;
   std::vector<std::uint32_t> free_slots_;
+  std::vector<std::unique_ptr<Outgoing>> spare_outgoing_;
   std::uint32_t last_generation_ = 0;
   std::size_t live_ = 0;
   std::size_t own_calls_ = 0;
@@ -361,7 +364,7 @@ class Mux {
 
   Scheduler scheduler_;
   IntrusiveList<Call, ControlLine> control_;
-  IntrusiveList<Call, RoomLine> room_;
+  std::vector<CallRef> room_;
 
   // Of the connection's credit
   std::uint64_t spent_ = 0;

@@ -10,17 +10,16 @@
 
 namespace trunkline::grid {
 
-// The pool has reserved it. Had at once and not as it grows: moving tens of megabytes again and
-// again would keep small calls waiting. Nothing is touched before it comes.
+// `call.in` is there and the pool has reserved it. Had at once and not as it grows: moving tens of
+// megabytes again and again would keep small calls waiting. Nothing is touched before it comes.
 void Mux::begin_partial(Call& call, const Message& message) {
-  call.is_receiving = true;
-  call.partial_total = message.total;
+  std::string& bytes = call.in->bytes;
   bool is_new = false;
-  call.partial = pool_.take_buffer(message.total, now_, is_new);
+  bytes = pool_.take_buffer(message.total, now_, is_new);
   if (is_new && message.total >= kLargeBytes) {
-    events_.on_will_fill(call.partial.data(), call.partial.capacity());
+    events_.on_will_fill(bytes.data(), bytes.capacity());
   }
-  call.partial = message.payload;
+  bytes = message.payload;
 }
 
 Result<void> Mux::on_chunk(const Message& message) {
@@ -33,23 +32,23 @@ Result<void> Mux::on_chunk(const Message& message) {
     ++stats_.late_dropped;
     return {};
   }
-  const std::size_t have = call->partial.size() + message.payload.size();
-  if (!call->is_receiving || have > call->partial_total ||
-      (have == call->partial_total) == message.more) {
-    return trunkline::fail(ErrorCode::kProtocolError,
-                           fmt::format("a chunk of {} bytes on call {}, which has {} of {}",
-                                       message.payload.size(), message.id, call->partial.size(),
-                                       call->is_receiving ? call->partial_total : 0));
+  Incoming* const in = call->in.get();
+  const std::size_t had = in != nullptr ? in->bytes.size() : 0;
+  const std::size_t total = in != nullptr ? in->total : 0;
+  const std::size_t have = had + message.payload.size();
+  if (in == nullptr || have > total || (have == total) == message.more) {
+    return broken(fmt::format("a chunk of {} bytes on call {}, which has {} of {}",
+                              message.payload.size(), message.id, had, total));
   }
-  if (call->partial_counts) {
+  if (in->is_counted) {
     if (Result<void> counted = count_stream(*call, message.payload.size()); !counted.has_value()) {
       return counted;
     }
   }
-  if (TRUNKLINE_MUTANT("chunk-in-front") && !call->partial_counts) {
-    call->partial.insert(0, message.payload);
+  if (TRUNKLINE_MUTANT("chunk-in-front") && !in->is_counted) {
+    in->bytes.insert(0, message.payload);
   } else {
-    call->partial += message.payload;
+    in->bytes += message.payload;
   }
   if (!message.more) {
     complete(*call);
@@ -59,16 +58,14 @@ Result<void> Mux::on_chunk(const Message& message) {
 
 // A message has been put together.
 void Mux::complete(Call& call) {
-  std::string whole = std::move(call.partial);
-  call.partial = {};
-  call.is_receiving = false;
-  pool_.release(std::exchange(call.partial_reserved, 0U));
-  deliver_whole(call, whole);
-  pool_.give_buffer(std::move(whole), now_);  // when nobody has taken it
+  const std::unique_ptr<Incoming> in = std::move(call.in);
+  pool_.release(in->reserved);
+  deliver_whole(call, in->bytes, in->is_counted);
+  pool_.give_buffer(std::move(in->bytes), now_);  // when nobody has taken it
 }
 
-void Mux::deliver_whole(Call& call, std::string& whole) {
-  if (std::exchange(call.partial_counts, false)) {
+void Mux::deliver_whole(Call& call, std::string& whole, bool is_data) {
+  if (is_data) {
     events_.on_message(*this, ref_of(call), call.token, Arrived(whole));
   } else if (call.is_own) {
     const std::uint64_t token = call.token;

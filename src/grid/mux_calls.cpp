@@ -16,6 +16,11 @@ namespace {
 
 // What is kept of a burst that is over.
 constexpr std::size_t kSlotsKept = 8;
+// Of what calls send with, for the next ones; and of each, in bytes. One may be as large as a busy
+// stream needs.
+constexpr std::size_t kSpareMax = 256;
+constexpr std::size_t kSpareBytesMax = 1024;
+constexpr std::size_t kSpareLargeMax = 32UL * 1024;
 
 }  // namespace
 
@@ -31,7 +36,6 @@ Call& Mux::take_slot() {
   }
   Call& call = *slots_[free_slots_.back()];
   free_slots_.pop_back();
-  call.in_use = true;
   // Over all slots, so that no slot of a later burst can be taken for one of an earlier.
   last_generation_ = last_generation_ == UINT32_MAX ? 1 : last_generation_ + 1;
   call.generation = last_generation_;
@@ -46,6 +50,8 @@ void Mux::shed_slots() {
     slots_.shrink_to_fit();
     free_slots_.clear();
     free_slots_.shrink_to_fit();
+    spare_outgoing_.clear();
+    spare_outgoing_.shrink_to_fit();
     ids_ = IdMap{};
   }
 }
@@ -55,7 +61,7 @@ Call* Mux::find(CallRef ref) {
     return nullptr;
   }
   Call& call = *slots_[ref.index];
-  return call.in_use && call.is_held && call.generation == ref.generation ? &call : nullptr;
+  return call.is_held && call.generation == ref.generation && call.in_use() ? &call : nullptr;
 }
 
 Call* Mux::on_wire(std::uint64_t id) {
@@ -91,27 +97,43 @@ void Mux::uncount(Call& call) {
 // Everything that has not been sent is dropped.
 void Mux::stop_sending(Call& call) {
   static_cast<ListHook<SendLine>&>(call).unlink();
-  static_cast<ListHook<RoomLine>&>(call).unlink();
-  unsent_bytes_ -= std::exchange(call.queued_bytes, 0U);
-  call.has_current = call.end_queued = call.wants_room = false;
-  call.current = {};
-  call.queue.clear();
-  call.blocked_since = TimePoint::max();
+  unsent_bytes_ -= call.unsent_bytes();
+  call.end_queued = call.wants_room = false;
+  drop_outgoing(call);
+}
+
+void Mux::drop_outgoing(Call& call) {
+  if (call.out == nullptr) {
+    return;
+  }
+  const std::size_t bytes = call.out->queue.capacity_bytes();
+  if (spare_outgoing_.size() >= kSpareMax ||
+      bytes > (spare_outgoing_.empty() ? kSpareLargeMax : kSpareBytesMax)) {
+    call.out.reset();
+    return;
+  }
+  while (!call.out->queue.empty()) {
+    call.out->queue.pop_front();
+  }
+  call.out->current = {};
+  spare_outgoing_.push_back(std::move(call.out));
 }
 
 // What comes is dropped from now on, and nothing is granted any more. What the program has not
 // taken yet stays reserved.
 void Mux::stop_receiving(Call& call) {
   call.is_deaf = true;
-  if (call.is_receiving && call.partial_counts) {
-    call.received -= kDataCost + call.partial.size();  // it never gets to the program
+  if (call.in != nullptr) {
+    if (call.in->is_counted) {
+      call.received -= kDataCost + call.in->bytes.size();  // it never gets to the program
+    }
+    if (!TRUNKLINE_MUTANT("reservation-kept")) {
+      pool_.release(call.in->reserved);
+    }
+    call.in.reset();
   }
-  call.is_receiving = call.owes_credit = false;
-  call.partial = {};
+  call.owes_credit = false;
   const std::size_t unread = call.is_held ? call.received - call.consumed : 0;
-  if (!TRUNKLINE_MUTANT("reservation-kept")) {
-    pool_.release(std::exchange(call.partial_reserved, 0U));
-  }
   if (call.reserved > unread) {
     pool_.release(call.reserved - unread);
     call.reserved = unread;
@@ -119,20 +141,20 @@ void Mux::stop_receiving(Call& call) {
 }
 
 void Mux::release(Call& call) {
-  TRUNKLINE_ASSERT(call.in_use && !call.is_held && !call.is_on_wire);
+  TRUNKLINE_ASSERT(call.in_use() && !call.is_held && !call.is_on_wire);
   stop_sending(call);
   stop_receiving(call);
   static_cast<ListHook<ControlLine>&>(call).unlink();
   wheel_.disarm(call);
   uncount(call);
   static_cast<CallState&>(call) = CallState{};
-  call.in_use = false;
+  call.generation = 0;
   free_slots_.push_back(call.index);
   --live_;
 }
 
 void Mux::free_if_done(Call& call) {
-  if (call.in_use && !call.is_held && !call.is_on_wire) {
+  if (call.in_use() && !call.is_held && !call.is_on_wire) {
     release(call);
   }
 }
@@ -206,7 +228,7 @@ std::expected<CallRef, Failure> Mux::begin(CallOptions options, TimePoint now) {
   call.send_limit = peer_.stream_window;
   call.handler = own_number(options.handler);
   if (call.handler == 0) {
-    call.unlisted_name = options.handler;
+    call.unlisted_name = std::make_unique<const std::string>(options.handler);
   }
   set_current(call, std::move(options.payload), true);
   if (call.deadline != TimePoint::max()) {
@@ -217,13 +239,20 @@ std::expected<CallRef, Failure> Mux::begin(CallOptions options, TimePoint now) {
 }
 
 void Mux::set_current(Call& call, std::string payload, bool is_opening) {
-  call.has_current = true;
-  call.is_opening = is_opening;
-  call.is_begun = false;
-  call.offset = 0;
-  call.queued_bytes += payload.size();
+  if (spare_outgoing_.empty()) {
+    call.out = std::make_unique<Outgoing>();
+  } else {
+    call.out = std::move(spare_outgoing_.back());
+    spare_outgoing_.pop_back();
+  }
+  Outgoing& out = *call.out;
+  out.is_begun = false;
+  out.is_opening = is_opening;
+  out.offset = 0;
+  out.bytes = payload.size();
+  out.blocked_since = TimePoint::max();
   unsent_bytes_ += payload.size();
-  call.current = std::move(payload);
+  out.current = std::move(payload);
 }
 
 // Into the line, when there is something that may be sent and it is not in it.
@@ -232,16 +261,16 @@ void Mux::enqueue(Call& call) {
     if (!static_cast<ListHook<SendLine>&>(call).is_linked()) {
       scheduler_.add(call, Scheduler::class_of(call, options_.chunk_bytes));
     }
-  } else if (call.has_current && call.blocked_since == TimePoint::max()) {
+  } else if (call.out != nullptr && !call.is_blocked()) {
     TRUNKLINE_SOMETIMES("a stream waits for credit");
-    call.blocked_since = now_;
+    call.out->blocked_since = now_;
     rescue(call);
   }
 }
 
 void Mux::queue_last_word(Call& call, LastWord word, Failure failure) {
   call.last_word = word;
-  call.failure = std::move(failure);
+  call.failure = std::make_unique<const Failure>(std::move(failure));
   if (!static_cast<ListHook<ControlLine>&>(call).is_linked()) {
     control_.push_back(call);
   }
@@ -391,10 +420,11 @@ bool Mux::has_room(CallRef ref, std::size_t bytes) {
   if (call == nullptr) {
     return true;
   }
+  const std::size_t unsent = call->unsent_bytes();
   const bool is_full =
-      (call->queued_bytes > 0 && call->queued_bytes + bytes > options_.stream_unsent_bytes) ||
+      (unsent > 0 && unsent + bytes > options_.stream_unsent_bytes) ||
       // Empty messages cost memory, too.
-      call->queue.size() >= options_.stream_unsent_bytes / kDataCost;
+      (call->out != nullptr && call->out->queue.size() >= options_.stream_unsent_bytes / kDataCost);
   call->wants_room = call->wants_room || is_full;
   return !is_full;
 }
@@ -408,10 +438,10 @@ SendVerdict Mux::send(CallRef ref, std::string message) {
   if (!has_room(ref, message.size())) {
     return SendVerdict::kFull;
   }
-  if (call->has_current) {
-    call->queued_bytes += message.size();
+  if (call->out != nullptr) {
+    call->out->bytes += message.size();
     unsent_bytes_ += message.size();
-    call->queue.push_back(std::move(message));
+    call->out->queue.push_back(std::move(message));
   } else {
     set_current(*call, std::move(message), false);
   }

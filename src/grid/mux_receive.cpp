@@ -130,7 +130,7 @@ Result<void> Mux::set_handler(Call& call, const Message& message) {
     if (!message.has_name) {
       return broken(fmt::format("call {} of no handler", message.id));
     }
-    call.unlisted_name = message.name;
+    call.unlisted_name = std::make_unique<const std::string>(message.name);
     return {};
   }
   if (message.number > peer_names_.size()) {
@@ -168,7 +168,10 @@ std::optional<Failure> Mux::why_refuse(const Message& message, Call& call) {
     return because(FailureCode::kMemory, fmt::format("{} of {} bytes for messages are in use",
                                                      pool_.used(), pool_.bytes_max()));
   }
-  call.partial_reserved = message.more ? message.total : 0;
+  if (message.more) {
+    call.in =
+        std::make_unique<Incoming>(Incoming{.total = message.total, .reserved = message.total});
+  }
   if (call.kind == CallKind::kStream && !grant_first(call)) {
     return because(FailureCode::kMemory, fmt::format("{} of {} bytes for streams are in use",
                                                      pool_.used(), pool_.bytes_max()));
@@ -221,7 +224,7 @@ void Mux::deliver_call(Call& call, Arrived payload) {
   call.is_held = true;
   // A name may go with its table when the call is over before the event returns.
   const std::string_view handler =
-      call.handler == 0 ? std::string_view(call.unlisted_name) : peer_names_[call.handler - 1U];
+      call.handler == 0 ? std::string_view(*call.unlisted_name) : peer_names_[call.handler - 1U];
   events_.on_call(
       *this, ref_of(call),
       {.kind = call.kind, .handler = handler, .deadline = call.deadline, .priority = call.priority},
@@ -245,9 +248,9 @@ Result<void> Mux::on_response(const Message& message) {
     ++stats_.late_dropped;
     return {};
   }
-  if (call->has_current || call->is_receiving) {
+  if (call->out != nullptr || call->in != nullptr) {
     return broken(fmt::format("a response to call {}, which is {}", message.id,
-                              call->has_current ? "not sent completely" : "answered already"));
+                              call->out != nullptr ? "not sent completely" : "answered already"));
   }
   if (!message.more) {
     const std::uint64_t token = call->token;
@@ -264,7 +267,8 @@ Result<void> Mux::on_response(const Message& message) {
              .text = fmt::format("a response of {} bytes", message.total)});
     return {};
   }
-  call->partial_reserved = message.total;
+  call->in =
+      std::make_unique<Incoming>(Incoming{.total = message.total, .reserved = message.total});
   begin_partial(*call, message);
   return {};
 }
@@ -278,10 +282,10 @@ Result<void> Mux::on_data(const Message& message, TimePoint /*now*/) {
   if (call == nullptr) {
     return {};
   }
-  if (call->kind != CallKind::kStream || call->is_receiving || call->input_ended) {
+  if (call->kind != CallKind::kStream || call->in != nullptr || call->input_ended) {
     return broken(fmt::format("data on call {}, which {}", message.id,
                               call->kind != CallKind::kStream ? "is no stream"
-                              : call->is_receiving            ? "has an unfinished message"
+                              : call->in != nullptr           ? "has an unfinished message"
                                                               : "has ended"));
   }
   if (call->is_deaf) {
@@ -297,9 +301,8 @@ Result<void> Mux::on_data(const Message& message, TimePoint /*now*/) {
     return {};
   }
   // Begun, so that what is refused is given up as a whole.
-  call->is_receiving = call->partial_counts = true;
-  call->partial_total = message.total;
-  call->partial = message.payload;
+  call->in = std::make_unique<Incoming>(
+      Incoming{.bytes = std::string(message.payload), .total = message.total, .is_counted = true});
   const std::uint64_t until = call->received + message.total - message.payload.size();
   if (message.total > options_.limits.message_bytes_max) {
     refuse(*call, {.code = FailureCode::kTooLarge,
@@ -333,7 +336,7 @@ Result<void> Mux::on_peer_end(const Message& message) {
     ++stats_.late_dropped;
     return {};
   }
-  if (call->is_receiving || message.value != call->received) {
+  if (call->in != nullptr || message.value != call->received) {
     return broken(fmt::format("stream {} ends after {} bytes, {} have come", message.id,
                               message.value, call->received));
   }
@@ -424,8 +427,8 @@ Result<void> Mux::on_credit(const Message& message) {
   }
   if (message.value > call->send_limit) {
     call->send_limit = message.value;
-    if (call->has_current && may_send(*call)) {
-      call->blocked_since = TimePoint::max();
+    if (call->out != nullptr && may_send(*call)) {
+      call->out->blocked_since = TimePoint::max();
     }
     enqueue(*call);
   }

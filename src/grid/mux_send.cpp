@@ -96,7 +96,7 @@ void Mux::gather_control(Batch& batch) {
 }
 
 void Mux::say_last_word(Call& call, Batch& batch) {
-  const Failure& failure = call.failure;
+  const Failure& failure = *call.failure;
   Message message{
       .type = call.last_word == LastWord::kCancel ? MessageType::kCancel : MessageType::kFailure,
       .number = static_cast<std::uint16_t>(failure.code),
@@ -118,15 +118,15 @@ std::uint64_t Mux::stream_credit(const Call& call) {
 
 // Whether something of it could leave, were there credit of the connection.
 bool Mux::may_send(const Call& call) const {
-  if (!call.has_current) {
+  if (call.out == nullptr) {
     return call.end_queued;
   }
-  if (call.is_opening) {
+  if (call.out->is_opening) {
     return true;
   }
-  return call.is_begun ? stream_credit(call) > 0
-                       : stream_credit(call) > kDataCost ||
-                             (stream_credit(call) == kDataCost && call.current.empty());
+  return call.out->is_begun ? stream_credit(call) > 0
+                            : stream_credit(call) > kDataCost ||
+                                  (stream_credit(call) == kDataCost && call.out->current.empty());
 }
 
 void Mux::gather_data(Batch& batch, TimePoint now) {
@@ -147,7 +147,7 @@ void Mux::send_turn(Call& call, Batch& batch, TimePoint now) {
   const std::size_t until = batch.out.size() + options_.chunk_bytes;
   while (batch.out.size() < until && batch.room() >= kDataRoom && spent_ < send_limit_ &&
          may_send(call) && send_piece(call, batch, now)) {
-    if (!call.in_use || call.generation != generation) {
+    if (call.generation != generation) {
       return;
     }
   }
@@ -160,7 +160,7 @@ std::uint64_t Mux::next_own_id() const {
 
 // The first piece's message, without payload and total.
 Message Mux::head_of(Call& call, TimePoint now) {
-  if (!call.is_opening) {
+  if (!call.out->is_opening) {
     return {.type = MessageType::kData, .id = call.wire_id};
   }
   if (!call.is_own) {
@@ -177,7 +177,7 @@ Message Mux::head_of(Call& call, TimePoint now) {
   }
   if (call.handler == 0) {
     message.has_name = true;
-    message.name = call.unlisted_name;
+    message.name = *call.unlisted_name;
   } else if (OwnName& name = own_names_[call.handler - 1U]; !name.is_told) {
     message.has_name = name.is_told = true;
     message.name = name.name;
@@ -190,20 +190,15 @@ Message Mux::head_of(Call& call, TimePoint now) {
 
 // Sends the next piece, or the End. False when not even a byte of it may leave now.
 bool Mux::send_piece(Call& call, Batch& batch, TimePoint now) {
-  if (!call.has_current) {
-    append(batch, {.type = MessageType::kEnd, .id = call.wire_id, .value = call.spent});
-    call.end_queued = false;
-    call.end_sent = true;
-    if (!call.is_own) {
-      leave_wire(call);
-      free_if_done(call);
-    }
+  if (call.out == nullptr) {
+    send_end(call, batch);
     return true;
   }
-  const std::size_t left = call.current.size() - call.offset;
+  Outgoing& out = *call.out;
+  const std::size_t left = out.current.size() - out.offset;
   std::uint64_t credit = send_limit_ - spent_;
-  if (!call.is_opening) {
-    credit = std::min(credit, stream_credit(call) - (call.is_begun ? 0 : kDataCost));
+  if (!out.is_opening) {
+    credit = std::min(credit, stream_credit(call) - (out.is_begun ? 0 : kDataCost));
   }
   const std::size_t bytes = std::min({left, options_.chunk_bytes, batch.room() - kOverheadBytesMax,
                                       static_cast<std::size_t>(credit)});
@@ -211,31 +206,51 @@ bool Mux::send_piece(Call& call, Batch& batch, TimePoint now) {
     return false;
   }
   Message message =
-      call.is_begun ? Message{.type = MessageType::kChunk, .id = call.wire_id} : head_of(call, now);
-  message.payload = std::string_view(call.current).substr(call.offset, bytes);
+      out.is_begun ? Message{.type = MessageType::kChunk, .id = call.wire_id} : head_of(call, now);
+  message.payload = std::string_view(out.current).substr(out.offset, bytes);
   message.more = bytes < left;
-  message.total = message.more && !call.is_begun ? static_cast<std::uint32_t>(left) : 0;
+  message.total = message.more && !out.is_begun ? static_cast<std::uint32_t>(left) : 0;
   append(batch, message);
-  if (!call.is_opening) {
-    call.spent += bytes + (call.is_begun ? 0 : kDataCost);
+  if (!out.is_opening) {
+    call.spent += bytes + (out.is_begun ? 0 : kDataCost);
   }
   spent_ += bytes;
-  call.is_begun = true;
-  call.offset += bytes;
-  call.queued_bytes -= bytes;
+  out.is_begun = true;
+  out.offset += bytes;
+  out.bytes -= bytes;
   unsent_bytes_ -= bytes;
-  if (call.offset == call.current.size()) {
+  if (out.offset == out.current.size()) {
     after_message(call);
-  } else if (call.current.size() >= kLargeBytes) {
-    events_.on_spent(call.current.data(), call.offset - bytes, call.offset);
+  } else if (out.current.size() >= kLargeBytes) {
+    events_.on_spent(out.current.data(), out.offset - bytes, out.offset);
   }
   return true;
 }
 
+void Mux::send_end(Call& call, Batch& batch) {
+  append(batch, {.type = MessageType::kEnd, .id = call.wire_id, .value = call.spent});
+  call.end_queued = false;
+  call.end_sent = true;
+  if (!call.is_own) {
+    leave_wire(call);
+    free_if_done(call);
+  }
+}
+
 void Mux::after_message(Call& call) {
-  call.has_current = call.is_begun = call.is_opening = false;
-  call.offset = 0;
-  call.current = {};
+  Outgoing& out = *call.out;
+  if (TRUNKLINE_MUTANT("end-overtakes-the-last") && call.end_queued && out.queue.size() == 1) {
+    unsent_bytes_ -= std::exchange(out.bytes, 0U);
+    out.queue.clear();
+  }
+  if (out.queue.empty()) {
+    drop_outgoing(call);
+  } else {
+    out.current = std::move(out.queue.front());
+    out.queue.pop_front();
+    out.is_begun = out.is_opening = false;
+    out.offset = 0;
+  }
   if (call.kind == CallKind::kRequest) {
     if (!call.is_own) {  // its response is out
       leave_wire(call);
@@ -243,28 +258,22 @@ void Mux::after_message(Call& call) {
     }
     return;
   }
-  if (TRUNKLINE_MUTANT("end-overtakes-the-last") && call.end_queued && call.queue.size() == 1) {
-    unsent_bytes_ -= call.queued_bytes;
-    call.queued_bytes = 0;
-    call.queue.clear();
-  }
-  if (!call.queue.empty()) {
-    call.current = std::move(call.queue.front());
-    call.queue.pop_front();
-    call.has_current = true;
-  }
-  if (call.wants_room && call.queued_bytes <= options_.stream_unsent_bytes / 2 &&
-      !static_cast<ListHook<RoomLine>&>(call).is_linked()) {
-    room_.push_back(call);
+  if (call.wants_room && call.unsent_bytes() <= options_.stream_unsent_bytes / 2 &&
+      !std::exchange(call.waits_in_room, true)) {
+    room_.push_back(ref_of(call));
   }
 }
 
 void Mux::tell_room() {
-  while (Call* call = room_.pop_front()) {
-    if (call->is_held && std::exchange(call->wants_room, false)) {
-      events_.on_room(*this, ref_of(*call), call->token);
+  for (std::size_t i = 0; i < room_.size(); ++i) {
+    const CallRef ref = room_[i];
+    Call* const call = find(ref);
+    if (call != nullptr && std::exchange(call->waits_in_room, false) &&
+        std::exchange(call->wants_room, false)) {
+      events_.on_room(*this, ref, call->token);
     }
   }
+  room_.clear();
 }
 
 }  // namespace trunkline::grid

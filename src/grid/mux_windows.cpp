@@ -140,7 +140,7 @@ Result<void> Mux::count_stream(Call& call, std::uint64_t cost) {
                                        call.received + cost, call.receive_limit));
   }
   call.received += cost;
-  if (call.blocked_since != TimePoint::max()) {
+  if (call.is_blocked()) {
     rescue(call);
   }
   return {};

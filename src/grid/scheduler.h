@@ -30,11 +30,12 @@ class Scheduler {
     if (call.priority != Priority::kBySize) {
       return static_cast<Class>(static_cast<std::uint8_t>(call.priority) - 1);
     }
+    const std::size_t bytes = call.out == nullptr ? 0 : call.out->current.size();
     if (call.kind == CallKind::kRequest) {
-      return call.current.size() <= chunk_bytes ? kSmall : kBulk;
+      return bytes <= chunk_bytes ? kSmall : kBulk;
     }
     // A message of a stream that takes many pieces is bulk; the stream's small ones are not.
-    return call.current.size() <= 16 * chunk_bytes ? kStreams : kBulk;
+    return bytes <= 16 * chunk_bytes ? kStreams : kBulk;
   }
 
   // To the end of its class's line. It must not be in one.

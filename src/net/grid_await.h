@@ -9,7 +9,6 @@
 
 #include <atomic>
 #include <coroutine>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -57,6 +56,8 @@ class GridOnce {
  public:
   explicit GridOnce(std::shared_ptr<GridWait<T>> wait) : wait_(std::move(wait)) {}
 
+  GridOnce(GridOnce&& other) noexcept = default;
+  GridOnce& operator=(GridOnce&&) = delete;
   GridOnce(const GridOnce&) = delete;
   GridOnce& operator=(const GridOnce&) = delete;
 
@@ -75,20 +76,19 @@ class GridOnce {
   std::shared_ptr<GridWait<T>> wait_;
 };
 
-template <class T>
+// `start(GridOnce<T>)` asks for it; `dropped()` is called when the coroutine is destroyed before it
+// has come.
+template <class T, class Start, class Dropped>
 class GridAwait {
  public:
-  using Start = std::move_only_function<void(std::shared_ptr<GridWait<T>>)>;
-
-  // `start` asks for it; `dropped` is called when the coroutine is destroyed before it has come.
-  explicit GridAwait(Start start, std::move_only_function<void()> dropped = {})
+  GridAwait(Start start, Dropped dropped)
       : start_(std::move(start)), dropped_(std::move(dropped)) {}
 
   GridAwait(const GridAwait&) = delete;
   GridAwait& operator=(const GridAwait&) = delete;
 
   ~GridAwait() {
-    if (wait_ != nullptr && wait_->abandon() && dropped_) {
+    if (wait_ != nullptr && wait_->abandon()) {
       dropped_();
     }
   }
@@ -98,16 +98,21 @@ class GridAwait {
   bool await_suspend(std::coroutine_handle<> waiter) {
     wait_ = std::make_shared<GridWait<T>>();
     const std::shared_ptr<GridWait<T>> wait = wait_;  // this object may go while it starts
-    start_(wait);
+    start_(GridOnce<T>(wait));
     return wait->suspend(waiter);
   }
 
   T await_resume() { return wait_->take(); }
 
  private:
-  Start start_;
-  std::move_only_function<void()> dropped_;
+  [[no_unique_address]] Start start_;
+  [[no_unique_address]] Dropped dropped_;
   std::shared_ptr<GridWait<T>> wait_;
 };
+
+template <class T, class Start, class Dropped>
+[[nodiscard]] GridAwait<T, Start, Dropped> grid_await(Start start, Dropped dropped) {
+  return GridAwait<T, Start, Dropped>(std::move(start), std::move(dropped));
+}
 
 }  // namespace trunkline::net

@@ -17,8 +17,7 @@ namespace trunkline {
 
 namespace {
 
-using net::GridAwait;
-using net::GridWait;
+using net::GridOnce;
 
 GridError stopped_error() {
   return {GridCode::kNotConnected, GridOrigin::kTransport, 0, true, "the node has stopped"};
@@ -105,14 +104,13 @@ Task<GridResult<Bytes>> GridPeer::call(std::string handler, Bytes payload,
   pending->handler = std::move(handler);
   pending->payload = std::move(payload);
   pending->options = std::move(options);
-  GridAwait<Answer> answer(
-      [&driver, &place, &pending](const std::shared_ptr<GridWait<Answer>>& wait) {
-        const auto told = std::make_shared<net::GridOnce<Answer>>(wait);
-        pending->done = [told](GridResult<std::string_view> result) {
-          told->tell(result.has_value() ? Answer(Bytes(*result))
-                                        : Answer(std::unexpected(std::move(result.error()))));
+  auto answer = net::grid_await<Answer>(
+      [&driver, &place, &pending](GridOnce<Answer> once) {
+        pending->done = [told = std::move(once)](GridResult<std::string_view> result) mutable {
+          told.tell(result.has_value() ? Answer(Bytes(*result))
+                                       : Answer(std::unexpected(std::move(result.error()))));
         };
-        driver->dispatch([there = driver.get(), place, told, begun = std::move(pending)]() mutable {
+        driver->dispatch([there = driver.get(), place, begun = std::move(pending)]() mutable {
           place->pending = there->program().begin(std::move(begun));
           place->serial = place->pending != nullptr ? place->pending->serial : 0;
         });
@@ -140,15 +138,15 @@ Task<GridResult<GridStream>> GridPeer::open(std::string handler, Bytes payload,
   pending->stream->is_caller = true;
   pending->stream->driver = driver;
   pending->stream->home = driver.get();
-  GridAwait<Answer> answer(
-      [&driver, &place, &pending](const std::shared_ptr<GridWait<Answer>>& wait) {
-        const auto told = std::make_shared<net::GridOnce<Answer>>(wait);
-        pending->opened = [told, state = pending->stream](GridResult<void> result) {
+  auto answer = net::grid_await<Answer>(
+      [&driver, &place, &pending](GridOnce<Answer> once) {
+        pending->opened = [told = std::move(once),
+                           state = pending->stream](GridResult<void> result) mutable {
           // Dropped with the answer, when nobody waits for it any more.
-          told->tell(result.has_value() ? Answer(net::GridDriver::make_stream(state))
-                                        : Answer(std::unexpected(std::move(result.error()))));
+          told.tell(result.has_value() ? Answer(net::GridDriver::make_stream(state))
+                                       : Answer(std::unexpected(std::move(result.error()))));
         };
-        driver->dispatch([there = driver.get(), place, told, begun = std::move(pending)]() mutable {
+        driver->dispatch([there = driver.get(), place, begun = std::move(pending)]() mutable {
           place->pending = there->program().begin(std::move(begun));
           place->serial = place->pending != nullptr ? place->pending->serial : 0;
         });
@@ -167,13 +165,17 @@ namespace {
 
 // Asks a stream for something on the node's thread.
 template <class Answer, class Ask>
-void ask_stream(const std::shared_ptr<net::GridStreamState>& state,
-                const std::shared_ptr<GridWait<Answer>>& wait, Ask ask) {
-  const auto told = std::make_shared<net::GridOnce<Answer>>(wait);
+void ask_stream(const std::shared_ptr<net::GridStreamState>& state, GridOnce<Answer> told,
+                Ask ask) {
   if (const std::shared_ptr<net::GridDriver> driver = state->driver.lock()) {
-    driver->dispatch([state, told, ask = std::move(ask)]() mutable { ask(*state, told); });
+    driver->dispatch([state, told = std::move(told), ask = std::move(ask)]() mutable {
+      ask(*state, std::move(told));
+    });
   }
 }
+
+// A stream goes on with what it was asked for when nobody waits any more.
+void let_it_be() {}
 
 }  // namespace
 
@@ -183,14 +185,18 @@ Task<GridResult<void>> GridStream::send(Bytes message) {
   if (std::optional<Answer> done = state->try_send(message); done.has_value()) {
     co_return std::move(*done);
   }
-  GridAwait<Answer> answer([&state, &message](const std::shared_ptr<GridWait<Answer>>& wait) {
-    ask_stream<Answer>(
-        state, wait,
-        [bytes = std::move(message)](net::GridStreamState& there,
-                                     std::shared_ptr<net::GridOnce<Answer>> told) mutable {
-          there.send(std::move(bytes), [told](Answer sent) { told->tell(std::move(sent)); });
-        });
-  });
+  auto answer = net::grid_await<Answer>(
+      [&state, &message](GridOnce<Answer> once) {
+        ask_stream<Answer>(state, std::move(once),
+                           [bytes = std::move(message)](net::GridStreamState& there,
+                                                        GridOnce<Answer> told) mutable {
+                             there.send(std::move(bytes),
+                                        [told = std::move(told)](Answer sent) mutable {
+                                          told.tell(std::move(sent));
+                                        });
+                           });
+      },
+      let_it_be);
   co_return co_await answer;
 }
 
@@ -200,12 +206,16 @@ Task<GridResult<std::optional<Bytes>>> GridStream::receive() {
   if (std::optional<Answer> done = state->try_receive(); done.has_value()) {
     co_return std::move(*done);
   }
-  GridAwait<Answer> answer([&state](const std::shared_ptr<GridWait<Answer>>& wait) {
-    ask_stream<Answer>(
-        state, wait, [](net::GridStreamState& there, std::shared_ptr<net::GridOnce<Answer>> told) {
-          there.receive([told](Answer message) { told->tell(std::move(message)); });
-        });
-  });
+  auto answer = net::grid_await<Answer>(
+      [&state](GridOnce<Answer> once) {
+        ask_stream<Answer>(state, std::move(once),
+                           [](net::GridStreamState& there, GridOnce<Answer> told) {
+                             there.receive([told = std::move(told)](Answer message) mutable {
+                               told.tell(std::move(message));
+                             });
+                           });
+      },
+      let_it_be);
   co_return co_await answer;
 }
 

@@ -155,15 +155,16 @@ void GridProgram::attempt(GridPending& pending) {
 
 void GridProgram::watch_stop_of(GridStreamState& stream, const std::stop_token& stop) {
   if (stop.stop_possible() && !stop.stop_requested()) {
-    stream.on_stop.emplace(stop, [driver = driver_, weak = stream.weak_from_this()] {
-      if (const std::shared_ptr<GridDriver> there = driver.lock()) {
-        there->post([driver_there = there.get(), weak] {
-          if (const std::shared_ptr<GridStreamState> state = weak.lock()) {
-            driver_there->program().cancel(*state);
+    stream.on_stop = std::make_unique<GridStreamState::StopCallback>(
+        stop, [driver = driver_, weak = stream.weak_from_this()] {
+          if (const std::shared_ptr<GridDriver> there = driver.lock()) {
+            there->post([driver_there = there.get(), weak] {
+              if (const std::shared_ptr<GridStreamState> state = weak.lock()) {
+                driver_there->program().cancel(*state);
+              }
+            });
           }
         });
-      }
-    });
   }
 }
 

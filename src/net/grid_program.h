@@ -79,11 +79,19 @@ struct GridReplyState {
   grid::CallRef ref;
 };
 
-// Both ends' stream object. All members belong to the node's thread but `driver`.
+// Both ends' stream object. All members belong to the node's thread but `driver`. Thousands may be
+// open and idle: what few of them need at a time is kept beside it.
 class GridStreamState : public std::enable_shared_from_this<GridStreamState> {
  public:
   using ReceiveDone = std::move_only_function<void(GridResult<std::optional<Bytes>>)>;
   using SendDone = std::move_only_function<void(GridResult<void>)>;
+  using StopCallback = std::stop_callback<std::function<void()>>;
+
+  // Who waits for room, and for what.
+  struct Sender {
+    Bytes message;
+    SendDone done;
+  };
 
   std::weak_ptr<GridDriver> driver;
   const GridDriver* home = nullptr;  // the same, to compare
@@ -93,13 +101,12 @@ class GridStreamState : public std::enable_shared_from_this<GridStreamState> {
   bool is_waking = false;    // wake() follows
   bool is_over = false;      // the grid knows it no more
   bool input_ended = false;  // everything has come
-  std::optional<GridError> error;
+  std::unique_ptr<const GridError> error;
   Ring<Bytes> inbox;  // a deque would cost 600 bytes a stream before its first message
   ReceiveDone receiver;
-  SendDone sender;
-  Bytes unsent;  // the message that `sender` waits with
-  std::stop_source stop;
-  std::optional<std::stop_callback<std::function<void()>>> on_stop;
+  std::unique_ptr<Sender> sender;
+  std::stop_source stop{std::nostopstate};  // of a handler
+  std::unique_ptr<StopCallback> on_stop;
 
   // What the grid tells.
   void arrived(Bytes message);

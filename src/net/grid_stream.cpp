@@ -83,8 +83,8 @@ void GridStreamState::ended() {
 void GridStreamState::failed(GridError why) {
   const std::shared_ptr<GridStreamState> self = shared_from_this();
   is_over = true;
-  if (!error.has_value()) {
-    error = std::move(why);
+  if (error == nullptr) {
+    error = std::make_unique<const GridError>(std::move(why));
   }
   end_sender();
   if (receiver && inbox.empty()) {
@@ -93,14 +93,13 @@ void GridStreamState::failed(GridError why) {
 }
 
 void GridStreamState::end_sender() {
-  unsent.clear();
-  if (sender) {
-    std::exchange(sender, {})(std::unexpected(why_closed()));
+  if (const std::unique_ptr<Sender> waiting = std::move(sender); waiting != nullptr) {
+    waiting->done(std::unexpected(why_closed()));
   }
 }
 
 GridError GridStreamState::why_closed() const {
-  if (error.has_value()) {
+  if (error != nullptr) {
     return *error;
   }
   return {GridCode::kCancelled, GridOrigin::kCaller, 0, false,
@@ -108,11 +107,9 @@ GridError GridStreamState::why_closed() const {
 }
 
 void GridStreamState::has_room() {
-  if (!sender) {
-    return;
+  if (const std::unique_ptr<Sender> waiting = std::move(sender); waiting != nullptr) {
+    send(std::move(waiting->message), std::move(waiting->done));
   }
-  SendDone done = std::exchange(sender, {});
-  send(std::exchange(unsent, {}), std::move(done));
 }
 
 // --- what the program asks ---
@@ -125,7 +122,7 @@ void GridStreamState::receive(ReceiveDone done) {
   } else if (!inbox.empty()) {
     receiver = std::move(done);
     give(take_first());
-  } else if (error.has_value()) {
+  } else if (error != nullptr) {
     done(std::unexpected(*error));
   } else if (input_ended) {
     done(std::optional<Bytes>{});
@@ -142,7 +139,7 @@ void GridStreamState::send(Bytes message, SendDone done) {
     done(std::unexpected(why_closed()));
     return;
   }
-  if (sender) {
+  if (sender != nullptr) {
     done(std::unexpected(
         GridError{GridCode::kInvalid, GridOrigin::kCaller, 0, false, "somebody else is sending"}));
     return;
@@ -153,8 +150,7 @@ void GridStreamState::send(Bytes message, SendDone done) {
     return;
   }
   if (!mux->has_room(ref, message.size())) {
-    unsent = std::move(message);
-    sender = std::move(done);
+    sender = std::make_unique<Sender>(std::move(message), std::move(done));
     return;  // has_room() comes
   }
   const grid::SendVerdict verdict = mux->send(ref, std::move(message));
@@ -180,7 +176,7 @@ std::optional<GridResult<std::optional<Bytes>>> GridStreamState::try_receive() {
 
 std::optional<GridResult<void>> GridStreamState::try_send(Bytes& message) {
   GridDriver* const there = GridDriver::here();
-  if (there == nullptr || there != home || is_over || sender ||
+  if (there == nullptr || there != home || is_over || sender != nullptr ||
       message.size() > mux->message_bytes_max() || !mux->has_room(ref, message.size())) {
     return std::nullopt;
   }
