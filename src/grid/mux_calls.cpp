@@ -132,7 +132,9 @@ void Mux::stop_receiving(Call& call) {
     }
     call.in.reset();
   }
-  call.owes_credit = false;
+  if (std::exchange(call.owes_credit, false) && call.last_word == LastWord::kNone) {
+    static_cast<ListHook<ControlLine>&>(call).unlink();
+  }
   const std::size_t unread = call.is_held ? call.received - call.consumed : 0;
   if (call.reserved > unread) {
     pool_.release(call.reserved - unread);

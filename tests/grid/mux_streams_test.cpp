@@ -369,6 +369,22 @@ TEST_F(Streams, UnreadMessagesOfAnEndedStreamStayCounted) {
   expect_nothing_left();
 }
 
+TEST_F(Streams, ACreditThatNobodyNeedsAnyMoreIsNothingToSay) {
+  a->reads = b->reads = false;
+  const auto [there, here] = opened();
+  fill(*b, here, 500);
+  pump();  // b's next message waits for credit
+  fill(*a, there, 100);
+  step();
+  b->read_all();
+  EXPECT_TRUE(b->mux->wants_write());  // more credit
+  b->mux->finish(here);
+  EXPECT_FALSE(b->mux->wants_write());
+  a->read_all();
+  pump();
+  EXPECT_EQ(a->ended, std::vector{there});
+}
+
 TEST_F(Streams, DataAfterTheHandlersReturnIsDropped) {
   const auto [there, here] = opened();
   b->mux->finish(here);
