@@ -146,8 +146,9 @@ int top(const TopArguments& arguments) {
 void add_top(CLI::App& app, Outcome& outcome) {
   auto arguments = std::make_shared<TopArguments>();
   CLI::App* command = app.add_subcommand("top", "Show the connections of nodes of the grid, live");
-  command->add_option("PEER", arguments->peers, "The nodes, by their names: host:port")
+  command->add_option("PEER", arguments->peers, "The nodes, by their names: host:port,host:port …")
       ->envname("TRUNKLINE_GRID_PEERS")
+      ->delimiter(',')
       ->required();
   add_duration(*command, "--interval,-i", arguments->interval,
                "Between two looks, such as 500ms or 5s (default: 1s)");

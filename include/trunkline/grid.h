@@ -125,6 +125,8 @@ using GridBlockingHandler = std::function<GridResult<Bytes>(GridRequest)>;
 using GridBlockingStreamHandler = std::function<GridResult<void>(GridRequest, GridBlockingStream)>;
 // The form for what is quick: no coroutine. The payload is borrowed until it returns.
 using GridInlineHandler = std::function<void(std::string_view payload, GridReply reply)>;
+using GridInlineContextHandler =
+    std::function<void(const GridInlineRequest& request, GridReply reply)>;
 // Called once, on the node's thread; the payload is borrowed until it returns. Must not throw.
 using GridDone = std::move_only_function<void(GridResult<std::string_view>)>;
 
@@ -359,6 +361,8 @@ class GridNode {
   // A second one of a name takes the place of the first. Handlers that throw are answered kThrew.
   void handle(std::string name, GridHandler handler);
   void handle_inline(std::string name, GridInlineHandler handler);
+  // The same for who has to know the caller, the name or the time left.
+  void handle_inline(std::string name, GridInlineContextHandler handler);
 
   // With types that have a GridCodec; the GridRequest's payload is what was unpacked. Who sends
   // something else is answered with a handler's error.

@@ -58,8 +58,11 @@ struct GridOptions {
   // For streams' windows and messages that are being put together, of all peers.
   std::size_t memory_bytes_max = 512UL * 1024 * 1024;
   std::size_t stream_window_bytes = 256UL * 1024;  // at most unread, of one stream
-  std::uint32_t calls_max = 16'384;                // of one peer, unanswered
-  // Of one peer's calls, running at once; those of cancelled calls count until they have ended.
+  // That wait to be sent to one peer: calls over it are refused here, responses become failures.
+  std::size_t unsent_bytes_max = 256UL * 1024 * 1024;
+  std::uint32_t calls_max = 16'384;  // of one peer, unanswered
+  // Of one peer's calls, running at once; those of cancelled calls and lost connections count until
+  // they have ended.
   std::size_t handlers_max = 4096;
   // For handlers that block, of all peers; made when they are needed. What finds none free waits.
   unsigned blocking_threads = 8;
@@ -71,12 +74,13 @@ struct GridOptions {
   // Redials wait from 0 to start · 2^(failures − 1), at most max.
   std::chrono::milliseconds redial_start{500};
   std::chrono::milliseconds redial_max{30'000};
-  // A connection that stood so long was good; others count as failures.
+  // A connection that stood so long beyond handshake_deadline was good; others count as failures.
   std::chrono::milliseconds good_after{5'000};
 
   // Lines for the operator. Called on the node's thread.
   std::function<void(std::string_view)> log = [](std::string_view) {};
-  // Told of each call of this node's that has ended: peer, handler, how long, and how. For traces;
+  // Told of each call and stream of this node's that has ended: peer, handler, how long, and how
+  // (no error: the handler has answered, or ended the stream). On the node's thread. For traces;
   // empty: costs nothing.
   std::function<void(std::string_view peer, std::string_view handler, std::chrono::nanoseconds took,
                      const GridError* error)>

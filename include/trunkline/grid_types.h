@@ -101,4 +101,13 @@ struct GridRequest {
   std::optional<std::chrono::steady_clock::time_point> deadline;
 };
 
+// What an inline handler is asked. Borrowed until it returns. There is no stop token in it: an
+// answer that nobody waits for costs nothing, and what takes long is a GridHandler's.
+struct GridInlineRequest {
+  std::string_view handler{};  // as GridRequest's
+  std::string_view payload{};
+  std::string_view peer{};
+  std::optional<std::chrono::steady_clock::time_point> deadline{};
+};
+
 }  // namespace trunkline

@@ -51,8 +51,8 @@ std::string_view name(Origin origin) {
   return "other";
 }
 
-Origin origin(FailureCode code) {
-  switch (code) {
+Origin origin(const Failure& failure) {
+  switch (failure.code) {
     case FailureCode::kCancelled:
     case FailureCode::kDeadline:
     case FailureCode::kFull:
@@ -63,7 +63,7 @@ Origin origin(FailureCode code) {
     case FailureCode::kTooLarge:
     case FailureCode::kMemory:
     case FailureCode::kDraining:
-      return Origin::kRemote;
+      return failure.is_peers ? Origin::kRemote : Origin::kCaller;
     case FailureCode::kDisconnected:
     case FailureCode::kNotConnected:
       return Origin::kTransport;
@@ -73,6 +73,13 @@ Origin origin(FailureCode code) {
       return Origin::kHandler;
   }
   return Origin::kHandler;
+}
+
+FailureCode code_of_peer(std::uint16_t number) {
+  const auto first = static_cast<std::uint16_t>(FailureCode::kCancelled);
+  const auto last = static_cast<std::uint16_t>(FailureCode::kAbandoned);
+  return number >= first && number <= last ? static_cast<FailureCode>(number)
+                                           : FailureCode::kHandler;
 }
 
 }  // namespace trunkline::grid

@@ -39,14 +39,21 @@ enum class Origin : std::uint8_t {
 // Thread: any, for all of these.
 [[nodiscard]] std::string_view name(FailureCode code);
 [[nodiscard]] std::string_view name(Origin origin);
-[[nodiscard]] Origin origin(FailureCode code);
 
 struct Failure {
   FailureCode code = FailureCode::kDisconnected;
   std::uint32_t application = 0;  // the handler's own
   // No handler has seen the call: it may be made again without doing anything twice.
   bool not_run = false;
+  // It is the peer's word, or its doing; otherwise this side has found it out by itself.
+  bool is_peers = false;
   std::string text{};
 };
+
+// Thread: any.
+[[nodiscard]] Origin origin(const Failure& failure);
+// Of a number that a peer has sent: what only this side may find out is a handler's, as is what a
+// later version may mean.
+[[nodiscard]] FailureCode code_of_peer(std::uint16_t number);
 
 }  // namespace trunkline::grid

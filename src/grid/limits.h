@@ -47,11 +47,13 @@ struct MuxOptions {
   Duration connection_queueing = std::chrono::microseconds(300);
   // What a stream may hold unread, while the pool is not used up; at least limits.stream_window.
   std::size_t stream_window_max = 256UL * 1024;
-  // Handlers of the peer's calls that may run at once, those of cancelled calls included.
+  // Handlers of the peer's calls that may run at once, over all its connections, those of cancelled
+  // calls and of lost connections included.
   std::size_t handlers_max = 4096;
   // Calls of ours that may wait or be unanswered; the peer's calls_max holds, too.
   std::size_t calls_max = 65'536;
-  // Payloads of ours that wait to be sent, in all. One alone may be larger.
+  // Payloads that wait to be sent to the peer, in all: calls of ours are refused, responses become
+  // failures. One alone may be larger.
   std::size_t unsent_bytes_max = 256UL * 1024 * 1024;
   // A stream whose both ends send and wait for each other may hold so much more, while the pool is
   // not used up.

@@ -28,7 +28,8 @@ void MuxEvents::on_will_fill(char* /*memory*/, std::size_t /*bytes*/) {}
 void MuxEvents::on_spent(char* /*message*/, std::size_t /*from*/, std::size_t /*to*/) {}
 
 Mux::Mux(const MuxOptions& options, const Agreement& agreement, Side side, MemoryPool& pool,
-         TimerWheel& wheel, MuxEvents& events, MuxOwner& owner, TimePoint now)
+         TimerWheel& wheel, MuxEvents& events, MuxOwner& owner,
+         std::shared_ptr<std::size_t> handlers, TimePoint now)
     : options_(options),
       peer_(agreement.peer_limits),
       side_(side),
@@ -37,6 +38,7 @@ Mux::Mux(const MuxOptions& options, const Agreement& agreement, Side side, Memor
       wheel_(wheel),
       events_(events),
       owner_(owner),
+      peers_handlers_(std::move(handlers)),
       send_limit_(agreement.peer_limits.connection_window),
       receive_limit_(options.limits.connection_window),
       window_(options.limits.connection_window),
@@ -47,6 +49,7 @@ Mux::Mux(const MuxOptions& options, const Agreement& agreement, Side side, Memor
 }
 
 Mux::~Mux() {
+  *peers_handlers_ -= handlers_;
   for (const std::unique_ptr<Call>& call : slots_) {
     pool_.release(call->reserved + (call->in != nullptr ? call->in->reserved : 0));
   }

@@ -135,9 +135,11 @@ struct MuxStats {
 // Thread: owning shard.
 class Mux {
  public:
-  // Everything referred to must outlive it. `now`: that of the handshake's end.
+  // Everything referred to must outlive it. `handlers`: those that run for the peer, over all its
+  // connections, one that is lost included. `now`: that of the handshake's end.
   Mux(const MuxOptions& options, const Agreement& agreement, Side side, MemoryPool& pool,
-      TimerWheel& wheel, MuxEvents& events, MuxOwner& owner, TimePoint now);
+      TimerWheel& wheel, MuxEvents& events, MuxOwner& owner, std::shared_ptr<std::size_t> handlers,
+      TimePoint now);
   Mux(const Mux&) = delete;
   Mux& operator=(const Mux&) = delete;
   ~Mux();
@@ -146,6 +148,10 @@ class Mux {
 
   // A binary message came. After an error the connection is to be closed: nothing more is taken.
   [[nodiscard]] Result<void> on_frame(std::string_view frame, TimePoint now);
+
+  // Something came, maybe only a part of a message: the peer is there.
+  void heard(TimePoint now) { last_received_ = now; }
+
   // Appends one binary message's payload: whole grid messages, at most about `bytes_max` bytes.
   // Appends nothing when there is nothing to send now.
   void gather(std::string& out, std::size_t bytes_max, TimePoint now);
@@ -353,6 +359,7 @@ class Mux {
   std::size_t own_calls_ = 0;
   std::size_t peer_calls_ = 0;  // on the wire
   std::size_t handlers_ = 0;
+  const std::shared_ptr<std::size_t> peers_handlers_;
   std::size_t unsent_bytes_ = 0;
   IdMap ids_;
   std::uint64_t last_own_id_ = 0;

@@ -90,7 +90,12 @@ void Mux::leave_wire(Call& call) {
 
 void Mux::uncount(Call& call) {
   if (std::exchange(call.is_counted, false)) {
-    --(call.is_own ? own_calls_ : handlers_);
+    if (call.is_own) {
+      --own_calls_;
+    } else {
+      --handlers_;
+      --*peers_handlers_;
+    }
   }
 }
 
@@ -190,9 +195,14 @@ std::optional<Failure> Mux::why_not(const CallOptions& options) const {
   if (is_lost_) {
     return because(FailureCode::kNotConnected, "the connection is lost");
   }
-  if (!takes_calls()) {
-    return because(FailureCode::kDraining, is_draining_ ? "this side is ending the connection"
-                                                        : "the peer is ending the connection");
+  if (is_draining_) {
+    return because(FailureCode::kDraining, "this side is ending the connection");
+  }
+  if (peer_drains_) {
+    return Failure{.code = FailureCode::kDraining,
+                   .not_run = true,
+                   .is_peers = true,
+                   .text = "the peer is ending the connection"};
   }
   if (own_calls_ >= std::min<std::size_t>(options_.calls_max, peer_.calls_max)) {
     return because(FailureCode::kFull, fmt::format("{} calls are unanswered", own_calls_));
@@ -379,6 +389,14 @@ void Mux::respond(CallRef ref, std::string payload) {
     fail(ref, {.code = FailureCode::kTooLarge,
                .text = fmt::format("a response of {} bytes, the caller takes {}", payload.size(),
                                    peer_.message_bytes_max)});
+    return;
+  }
+  // A peer that asks and does not read must not make this side hold what it answers.
+  if (!call->is_over && unsent_bytes_ > 0 &&
+      unsent_bytes_ + payload.size() > options_.unsent_bytes_max) {
+    fail(ref, {.code = FailureCode::kMemory,
+               .text = fmt::format("a response of {} bytes, and {} wait to be sent", payload.size(),
+                                   unsent_bytes_)});
     return;
   }
   call->is_held = false;

@@ -156,8 +156,11 @@ std::optional<Failure> Mux::why_refuse(const Message& message, Call& call) {
   if (is_draining_ && drain_ == Drain::kEnding) {
     return because(FailureCode::kDraining, "the node is ending");
   }
-  if (handlers_ >= options_.handlers_max) {
-    return because(FailureCode::kBusy, fmt::format("{} handlers are running", handlers_));
+  if (*peers_handlers_ >= options_.handlers_max) {
+    return because(FailureCode::kBusy, fmt::format("{} handlers are running", *peers_handlers_));
+  }
+  if (unsent_bytes_ > options_.unsent_bytes_max) {
+    return because(FailureCode::kBusy, fmt::format("{} bytes wait to be sent", unsent_bytes_));
   }
   if (bytes > options_.limits.message_bytes_max) {
     return because(FailureCode::kTooLarge,
@@ -206,6 +209,7 @@ Result<void> Mux::on_new_call(const Message& message, TimePoint now) {
   }
   call.is_counted = true;
   ++handlers_;
+  ++*peers_handlers_;
   if (message.deadline_ms != 0) {
     call.deadline = now + std::chrono::milliseconds(message.deadline_ms);
     if (!TRUNKLINE_MUTANT("deadline-not-kept-there")) {
@@ -376,9 +380,10 @@ Result<void> Mux::on_peer_failure(const Message& message) {
                               message.value, call->received));
   }
   end_own(*call, LastWord::kNone,
-          {.code = static_cast<FailureCode>(message.number),
+          {.code = code_of_peer(message.number),
            .application = message.application,
            .not_run = message.not_run,
+           .is_peers = true,
            .text = std::string(message.payload)});
   return {};
 }
@@ -404,8 +409,9 @@ Result<void> Mux::on_peer_cancel(const Message& message) {
     return broken(fmt::format("call {} is cancelled after {} bytes, {} have come", message.id,
                               message.value, call->received));
   }
-  end_peers(*call, LastWord::kNone,
-            {.code = static_cast<FailureCode>(message.number), .text = "the caller has cancelled"});
+  end_peers(
+      *call, LastWord::kNone,
+      {.code = code_of_peer(message.number), .is_peers = true, .text = "the caller has cancelled"});
   return {};
 }
 

@@ -33,6 +33,13 @@ ConnectionId NodeCore::connected(Side side, std::string peer, const Nonce& nonce
   return connection.id;
 }
 
+void NodeCore::heard(ConnectionId id) {
+  if (const Connection* connection = find(id);
+      connection != nullptr && connection->mux != nullptr) {
+    connection->mux->heard(now_.monotonic);
+  }
+}
+
 void NodeCore::received(ConnectionId id, std::string_view message) {
   Connection* connection = find(id);
   if (connection == nullptr) {
@@ -358,9 +365,9 @@ void NodeCore::open(Connection& connection) {
   }
   wheel_.disarm(connection);
   connection.phase = Phase::kOpen;
-  connection.mux =
-      std::make_unique<Mux>(options_.mux, agreement, connection.link.side, pool_, wheel_, events_,
-                            static_cast<MuxOwner&>(*this), now_.monotonic);
+  connection.mux = std::make_unique<Mux>(options_.mux, agreement, connection.link.side, pool_,
+                                         wheel_, events_, static_cast<MuxOwner&>(*this),
+                                         connection.peer->handlers, now_.monotonic);
   connection.mux->set_tag(connection.id);
   connection.mux->probe();
   connection.peer->skew = agreement.skew;

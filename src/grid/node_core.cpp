@@ -329,6 +329,15 @@ void NodeCore::for_each_peer(const std::function<void(const PeerStatus&)>& visit
       status.side = peer->active->link.side;
       status.mux = peer->active->mux->stats();
     }
+    for (const auto& [id, connection] : connections_) {
+      if (connection->peer == peer.get() && connection.get() != peer->active &&
+          connection->mux != nullptr) {
+        const MuxStats also = connection->mux->stats();
+        status.mux.own_calls += also.own_calls;
+        status.mux.unsent_bytes += also.unsent_bytes;
+      }
+    }
+    status.mux.handlers = *peer->handlers;
     visit(status);
   }
 }

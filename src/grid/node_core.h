@@ -112,6 +112,8 @@ class NodeCore final : private MuxOwner {
   // A WebSocket stands. Dialler: `peer` is who was dialled. `nonce` must be new and random.
   [[nodiscard]] ConnectionId connected(Side side, std::string peer, const Nonce& nonce);
   void received(ConnectionId id, std::string_view message);
+  // A part of a message came: the peer is not silent.
+  void heard(ConnectionId id);
   // Appends the payload of one binary message; nothing when there is nothing to send.
   void gather(ConnectionId id, std::string& out, std::size_t bytes_max);
   [[nodiscard]] bool wants_write(ConnectionId id) const;
@@ -224,6 +226,8 @@ class NodeCore final : private MuxOwner {
     std::uint64_t connects = 0;
     std::string last_error;
     std::chrono::milliseconds skew{0};
+    // That run for it, over all its connections, lost ones included.
+    std::shared_ptr<std::size_t> handlers = std::make_shared<std::size_t>(0);
     IntrusiveList<Waiter, Waiter> waiters;
   };
 

@@ -161,6 +161,9 @@ void GridConnection::on_readable() {
     }
   }
   unread_.assign(buffer.data(), held);
+  if (held > 0) {
+    driver_.core().heard(id_);
+  }
   // TLS may have waited for what came, or have something to say to it.
   if (wire_.is_tls() && !is_blocked_ && (wire_.holds_unsent() || !out_.empty())) {
     write();

@@ -32,7 +32,8 @@ PeerOptions peer_options(const GridOptions& options) {
   peers.dial_timeout = options.handshake_deadline;
   peers.retry_start = options.redial_start;
   peers.retry_max = options.redial_max;
-  peers.good_after = options.good_after;
+  // Counted from the dial on: a peer that only lets the handshake's time pass was no good one.
+  peers.good_after = options.handshake_deadline + options.good_after;
   peers.slow_after_failures = 0;
   peers.slow_group_after_failures = 0;
   peers.breaker_failures = 0;

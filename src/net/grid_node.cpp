@@ -45,6 +45,7 @@ grid::NodeOptions node_options(const GridOptions& options) {
   mux.stream_window_max =
       std::max<std::size_t>(options.stream_window_bytes, mux.limits.stream_window);
   mux.handlers_max = options.handlers_max;
+  mux.unsent_bytes_max = options.unsent_bytes_max;
   mux.ping_interval = options.ping_interval;
   mux.write_deadline = options.write_deadline;
   node.identity.limits = mux.limits;
@@ -331,6 +332,13 @@ void GridNode::handle(std::string handler_name, GridHandler handler) {
 }
 
 void GridNode::handle_inline(std::string handler_name, GridInlineHandler handler) {
+  driver_->dispatch([driver = driver_.get(), key = std::move(handler_name),
+                     handler = std::move(handler)]() mutable {
+    driver->program().handle_inline(std::move(key), std::move(handler));
+  });
+}
+
+void GridNode::handle_inline(std::string handler_name, GridInlineContextHandler handler) {
   driver_->dispatch([driver = driver_.get(), key = std::move(handler_name),
                      handler = std::move(handler)]() mutable {
     driver->program().handle_inline(std::move(key), std::move(handler));

@@ -49,6 +49,13 @@ grid::Failure to_failure(const GridError& error) {
                       : to_string(error)};
 }
 
+std::optional<std::chrono::steady_clock::time_point> deadline_of(const grid::PeerCall& what) {
+  if (what.deadline == TimePoint::max()) {
+    return std::nullopt;
+  }
+  return std::chrono::steady_clock::time_point(what.deadline.time_since_epoch());
+}
+
 // What a handler gives when it throws.
 template <class T>
 GridResult<T> ended(std::optional<GridResult<T>> answer, const std::exception_ptr& thrown) {
@@ -62,8 +69,12 @@ GridResult<T> ended(std::optional<GridResult<T>> answer, const std::exception_pt
 }  // namespace
 
 GridError to_error(const grid::Failure& failure) {
-  return {static_cast<GridCode>(failure.code), static_cast<GridOrigin>(grid::origin(failure.code)),
+  return {static_cast<GridCode>(failure.code), static_cast<GridOrigin>(grid::origin(failure)),
           failure.application, failure.not_run, failure.text};
+}
+
+GridError cancelled_error() {
+  return {GridCode::kCancelled, GridOrigin::kCaller, 0, false, "cancelled by the caller"};
 }
 
 GridProgram::~GridProgram() = default;
@@ -148,6 +159,10 @@ void GridProgram::attempt(GridPending& pending) {
     stream->mux = *mux;
     stream->ref = *ref;
     streams_.emplace(stream.get(), stream);
+    if (options_.trace) {
+      stream->traced = std::make_unique<const GridStreamState::Traced>(
+          pending.peer, pending.handler, pending.began);
+    }
     watch_stop_of(*stream, pending.options.stop);
     finish(pending, std::string_view{});
   }
@@ -188,7 +203,9 @@ void GridProgram::on_ready(std::uint64_t token, const std::optional<grid::Failur
 
 // It has failed: asked again, when that is wished and harmless, or that was it.
 void GridProgram::ended_by(GridPending& pending, const grid::Failure& failure) {
-  const bool is_wished = failure.not_run ? pending.options.wait_ready : pending.options.idempotent;
+  const bool is_lost = failure.code == grid::FailureCode::kDisconnected;
+  const bool is_wished = (failure.not_run && pending.options.wait_ready) ||
+                         ((is_lost || !failure.not_run) && pending.options.idempotent);
   const TimePoint now = world_.core().now().monotonic;
   if (!is_wished || pending.kind != grid::CallKind::kRequest || pending.deadline <= now ||
       is_stopping_ || !grid::may_retry(failure, pending.options.idempotent)) {
@@ -208,7 +225,7 @@ void GridProgram::ended_by(GridPending& pending, const grid::Failure& failure) {
 void GridProgram::finish(GridPending& pending, GridResult<std::string_view> result) {
   const std::unique_ptr<GridPending> owned = std::move(pending_.extract(&pending).mapped());
   owned->on_stop.reset();
-  if (options_.trace) {
+  if (options_.trace && (owned->kind == grid::CallKind::kRequest || !result.has_value())) {
     options_.trace(owned->peer, owned->handler, world_.core().now().monotonic - owned->began,
                    result.has_value() ? nullptr : &result.error());
   }
@@ -230,8 +247,7 @@ void GridProgram::cancel(GridPending* pending) {
     pending->mux->cancel(pending->ref);
     world_.core().touch(*pending->mux);
   }
-  finish(*pending, std::unexpected(GridError{GridCode::kCancelled, GridOrigin::kCaller, 0, false,
-                                             "cancelled by the caller"}));
+  finish(*pending, std::unexpected(cancelled_error()));
 }
 
 void GridProgram::stop() {
@@ -253,7 +269,9 @@ void GridProgram::on_failure(std::uint64_t token, const grid::Failure& failure) 
   if (auto* pending = object_of<GridPending>(token, kPendingTag); pending != nullptr) {
     ended_by(*pending, failure);
   } else if (auto* stream = object_of<GridStreamState>(token, kStreamTag); stream != nullptr) {
-    stream->failed(to_error(failure));
+    const GridError error = to_error(failure);
+    trace_end(*stream, &error);
+    stream->failed(error);
   }
 }
 
@@ -264,6 +282,10 @@ void GridProgram::handle(std::string name, GridHandler handler) {
 }
 
 void GridProgram::handle_inline(std::string name, GridInlineHandler handler) {
+  handlers_[std::move(name)] = std::make_shared<const Handler>(std::move(handler));
+}
+
+void GridProgram::handle_inline(std::string name, GridInlineContextHandler handler) {
   handlers_[std::move(name)] = std::make_shared<const Handler>(std::move(handler));
 }
 
@@ -293,9 +315,7 @@ GridRequest GridProgram::request_of(grid::Mux& mux, const grid::PeerCall& what,
   request.handler = what.handler;
   request.payload = payload.take();
   request.peer = world_.core().peer_of(mux);
-  if (what.deadline != TimePoint::max()) {
-    request.deadline = std::chrono::steady_clock::time_point(what.deadline.time_since_epoch());
-  }
+  request.deadline = deadline_of(what);
   return request;
 }
 
@@ -311,14 +331,10 @@ void GridProgram::on_call(grid::Mux& mux, grid::CallRef call, const grid::PeerCa
     world_.core().touch(mux);
     return;
   }
-  if (const auto* inline_one = std::get_if<GridInlineHandler>(handler.get())) {
-    try {
-      (*inline_one)(payload.bytes(), GridReply(std::make_unique<GridReplyState>(
-                                         GridReplyState{driver_, GridDriver::here(), &mux, call})));
-    } catch (...) {
-      // The reply that went with it has told the caller that nobody answers.
-      world_.core().touch(mux);
-    }
+  const bool is_inline = std::holds_alternative<GridInlineHandler>(*handler) ||
+                         std::holds_alternative<GridInlineContextHandler>(*handler);
+  if (is_inline) {
+    serve_inline(*handler, mux, call, what, payload.bytes());
     return;
   }
   GridRequest request = request_of(mux, what, payload);
@@ -326,6 +342,26 @@ void GridProgram::on_call(grid::Mux& mux, grid::CallRef call, const grid::PeerCa
     serve_stream(handler, std::get<StreamServing>(*handler), mux, call, std::move(request));
   } else {
     serve(handler, std::get<GridHandler>(*handler), mux, call, std::move(request));
+  }
+}
+
+void GridProgram::serve_inline(const Handler& handler, grid::Mux& mux, grid::CallRef call,
+                               const grid::PeerCall& what, std::string_view payload) {
+  GridReply reply(
+      std::make_unique<GridReplyState>(GridReplyState{driver_, GridDriver::here(), &mux, call}));
+  try {
+    if (const auto* plain = std::get_if<GridInlineHandler>(&handler)) {
+      (*plain)(payload, std::move(reply));
+    } else {
+      std::get<GridInlineContextHandler>(handler)({.handler = what.handler,
+                                                   .payload = payload,
+                                                   .peer = world_.core().peer_of(mux),
+                                                   .deadline = deadline_of(what)},
+                                                  std::move(reply));
+    }
+  } catch (...) {
+    // The reply that went with it has told the caller that nobody answers.
+    world_.core().touch(mux);
   }
 }
 

@@ -28,6 +28,7 @@
 namespace trunkline::net {
 
 [[nodiscard]] GridError to_error(const grid::Failure& failure);
+[[nodiscard]] GridError cancelled_error();
 
 // What it needs of the driver. Thread: the node's.
 class GridProgramWorld {
@@ -87,6 +88,13 @@ class GridStreamState : public std::enable_shared_from_this<GridStreamState> {
   using SendDone = std::move_only_function<void(GridResult<void>)>;
   using StopCallback = std::stop_callback<std::function<void()>>;
 
+  // What the trace says of a caller's.
+  struct Traced {
+    std::string peer;
+    std::string handler;
+    TimePoint began;
+  };
+
   // Who waits for room, and for what.
   struct Sender {
     Bytes message;
@@ -107,6 +115,7 @@ class GridStreamState : public std::enable_shared_from_this<GridStreamState> {
   std::unique_ptr<Sender> sender;
   std::stop_source stop{std::nostopstate};  // of a handler
   std::unique_ptr<StopCallback> on_stop;
+  std::unique_ptr<const Traced> traced;  // until it is over
 
   // What the grid tells.
   void arrived(Bytes message);
@@ -146,6 +155,7 @@ class GridProgram {
 
   void handle(std::string name, GridHandler handler);
   void handle_inline(std::string name, GridInlineHandler handler);
+  void handle_inline(std::string name, GridInlineContextHandler handler);
   void handle_stream(std::string name, GridStreamHandler handler, GridStreamLimits limits);
 
   // Begins a call, or its wait for the peer. `done` or `opened` is called once, maybe at once.
@@ -179,7 +189,8 @@ class GridProgram {
     std::shared_ptr<std::size_t> running = std::make_shared<std::size_t>(0);
   };
 
-  using Handler = std::variant<GridHandler, GridInlineHandler, StreamServing>;
+  using Handler =
+      std::variant<GridHandler, GridInlineHandler, GridInlineContextHandler, StreamServing>;
 
   [[nodiscard]] std::shared_ptr<const Handler> find(std::string_view name) const;
   [[nodiscard]] std::shared_ptr<GridStreamState> stream_of(std::uint64_t token) const;
@@ -189,6 +200,10 @@ class GridProgram {
   void finish(GridPending& pending, GridResult<std::string_view> result);
   void watch_stop(GridPending& pending);
   void watch_stop_of(GridStreamState& stream, const std::stop_token& stop);
+  // A stream of ours has ended, for the trace.
+  void trace_end(GridStreamState& stream, const GridError* error);
+  void serve_inline(const Handler& handler, grid::Mux& mux, grid::CallRef call,
+                    const grid::PeerCall& what, std::string_view payload);
   std::shared_ptr<GridServed> begin_serving(std::shared_ptr<const Handler> keeper, grid::Mux& mux,
                                             grid::CallRef call, GridRequest& request);
   void serve(std::shared_ptr<const Handler> keeper, const GridHandler& handler, grid::Mux& mux,

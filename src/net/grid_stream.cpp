@@ -220,6 +220,7 @@ void GridProgram::wake_receivers() {
 
 void GridProgram::on_end(std::uint64_t token) {
   const std::shared_ptr<GridStreamState> stream = stream_of(token);
+  trace_end(*stream, nullptr);
   stream->ended();
 }
 
@@ -234,7 +235,17 @@ void GridProgram::cancel(GridStreamState& stream) {
     kept->mux->cancel(kept->ref);
     world_.core().touch(*kept->mux);
     kept->inbox.clear();
-    kept->failed({GridCode::kCancelled, GridOrigin::kCaller, 0, false, "cancelled by the caller"});
+    const GridError error = cancelled_error();
+    trace_end(*kept, &error);
+    kept->failed(error);
+  }
+}
+
+// Handlers' streams have nothing to trace.
+void GridProgram::trace_end(GridStreamState& stream, const GridError* error) {
+  if (const auto traced = std::move(stream.traced); traced != nullptr) {
+    options_.trace(traced->peer, traced->handler, world_.core().now().monotonic - traced->began,
+                   error);
   }
 }
 
@@ -243,6 +254,8 @@ void GridProgram::let_go(GridStreamState& stream) {
   const std::shared_ptr<GridStreamState> kept = stream.shared_from_this();
   kept->on_stop.reset();
   if (streams_.erase(&stream) > 0) {
+    const GridError error = cancelled_error();
+    trace_end(*kept, &error);
     kept->is_over = true;
     kept->mux->forget(kept->ref);
     world_.core().touch(*kept->mux);

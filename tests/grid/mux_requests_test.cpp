@@ -96,7 +96,7 @@ TEST_F(Requests, AHandlersErrorComesWithItsNumberAndText) {
   EXPECT_EQ(a->events(), Lines{"failure 1 handler"});
   EXPECT_EQ(a->last_failure.application, 1234U);
   EXPECT_EQ(a->last_failure.text, "no such lock");
-  EXPECT_EQ(origin(a->last_failure.code), Origin::kHandler);
+  EXPECT_EQ(origin(a->last_failure), Origin::kHandler);
   expect_nothing_left();
 }
 

@@ -109,6 +109,7 @@ class SimNode final : public NodeEvents {
     Mux* mux = nullptr;
     CallRef ref;
     Asked asked;
+    std::string caller;  // the peer, of a handler's
     bool is_caller = false;
     bool is_ready = true;  // to send
     bool reads = true;

@@ -148,13 +148,14 @@ void SimNode::on_call(Mux& mux, CallRef call, const PeerCall& what, Arrived payl
   flow.asked = *asked;
   flow.deadline = what.deadline;
   flow.reads = asked->plan != Plan::kBoth;
+  flow.caller = core_->peer_of(mux);
   std::size_t running = 0;
   for (const auto& [other, each] : flows_) {
-    running += !each.is_caller && each.mux == &mux ? 1U : 0U;
+    running += !each.is_caller && each.caller == flow.caller ? 1U : 0U;
   }
   if (running > options_.mux.handlers_max) {
-    ledger_.complain(fmt::format("{} runs {} handlers of a connection, {} are allowed", name_,
-                                 running, options_.mux.handlers_max));
+    ledger_.complain(fmt::format("{} runs {} handlers of a peer, {} are allowed", name_, running,
+                                 options_.mux.handlers_max));
   }
   serve(flow);
 }
