@@ -28,8 +28,8 @@ void MuxEvents::on_will_fill(char* /*memory*/, std::size_t /*bytes*/) {}
 void MuxEvents::on_spent(char* /*message*/, std::size_t /*from*/, std::size_t /*to*/) {}
 
 Mux::Mux(const MuxOptions& options, const Agreement& agreement, Side side, MemoryPool& pool,
-         TimerWheel& wheel, MuxEvents& events, MuxOwner& owner,
-         std::shared_ptr<std::size_t> handlers, TimePoint now)
+         TimerWheel& wheel, MuxEvents& events, MuxOwner& owner, TimePoint now,
+         std::shared_ptr<std::size_t> handlers)
     : options_(options),
       peer_(agreement.peer_limits),
       side_(side),

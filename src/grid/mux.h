@@ -138,8 +138,8 @@ class Mux {
   // Everything referred to must outlive it. `handlers`: those that run for the peer, over all its
   // connections, one that is lost included. `now`: that of the handshake's end.
   Mux(const MuxOptions& options, const Agreement& agreement, Side side, MemoryPool& pool,
-      TimerWheel& wheel, MuxEvents& events, MuxOwner& owner, std::shared_ptr<std::size_t> handlers,
-      TimePoint now);
+      TimerWheel& wheel, MuxEvents& events, MuxOwner& owner, TimePoint now,
+      std::shared_ptr<std::size_t> handlers = std::make_shared<std::size_t>(0));
   Mux(const Mux&) = delete;
   Mux& operator=(const Mux&) = delete;
   ~Mux();
@@ -305,6 +305,12 @@ class Mux {
   [[nodiscard]] static std::uint64_t stream_credit(const Call& call);
   void after_message(Call& call);
   [[nodiscard]] bool may_send(const Call& call) const;
+
+  // Calls of ours that have not left. Goaway says that no more come, so it waits for them.
+  [[nodiscard]] std::size_t own_waiting() const { return own_calls_ + peer_calls_ - ids_.size(); }
+
+  [[nodiscard]] bool may_say_goaway() const { return owes_goaway_ && own_waiting() == 0; }
+
   void tell_room();
   void append(Batch& batch, const Message& message);
 

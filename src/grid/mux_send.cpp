@@ -32,7 +32,7 @@ std::uint32_t milliseconds_left(TimePoint deadline, TimePoint now) {
 }  // namespace
 
 bool Mux::wants_write() const {
-  return !is_lost_ && (owes_ping_ || owes_pong_ || owes_credit_ || owes_goaway_ ||
+  return !is_lost_ && (owes_ping_ || owes_pong_ || owes_credit_ || may_say_goaway() ||
                        !control_.empty() || (spent_ < send_limit_ && !scheduler_.empty()));
 }
 
@@ -74,7 +74,8 @@ void Mux::gather_connection(Batch& batch) {
   if (std::exchange(owes_credit_, false)) {
     append(batch, {.type = MessageType::kCredit, .value = receive_limit_});
   }
-  if (std::exchange(owes_goaway_, false)) {
+  if (may_say_goaway()) {
+    owes_goaway_ = false;
     append(batch, {.type = MessageType::kGoaway, .number = static_cast<std::uint16_t>(drain_)});
   }
 }

@@ -347,6 +347,12 @@ void NodeCore::end_hold(Connection& connection) {
 
 void NodeCore::on_connection_timer(Connection& connection) {
   if (connection.phase == Phase::kHeld) {
+    // This node itself stood still: the answer may be here and unread.
+    const bool is_late = now_.monotonic - connection.due() > options_.probe_timeout / 4;
+    if (is_late && !std::exchange(connection.had_grace, true)) {
+      wheel_.arm(connection, now_.monotonic + options_.probe_timeout / 4);
+      return;
+    }
     end_hold(connection);
     return;
   }
@@ -367,7 +373,7 @@ void NodeCore::open(Connection& connection) {
   connection.phase = Phase::kOpen;
   connection.mux = std::make_unique<Mux>(options_.mux, agreement, connection.link.side, pool_,
                                          wheel_, events_, static_cast<MuxOwner&>(*this),
-                                         connection.peer->handlers, now_.monotonic);
+                                         now_.monotonic, connection.peer->handlers);
   connection.mux->set_tag(connection.id);
   connection.mux->probe();
   connection.peer->skew = agreement.skew;

@@ -120,11 +120,16 @@ Result<void> NodeCore::add_peer(std::string name) {
   if (peer != nullptr && peer->is_member) {
     return trunkline::fail(ErrorCode::kAlreadyExists, fmt::format("'{}' is a peer already", name));
   }
+  if (peer != nullptr) {
+    // A guest of this name has not shown what a member has to.
+    close_all(*peer, "the name is a member's now");
+    peer = find_peer(name);
+  }
   if (peer == nullptr) {
     peer = &make_peer(std::move(name));
   }
-  if (std::exchange(peer->is_guest, false)) {
-    --guests_;
+  if (peer->is_member) {  // whoever was told of the end has done it
+    return {};
   }
   peer->is_member = true;
   want_connection(*peer);
@@ -139,24 +144,30 @@ Result<void> NodeCore::remove_peer(std::string_view name) {
   peer->is_member = false;
   set_dialled(*peer, false);
   wheel_.disarm(*peer);
+  close_all(*peer, "the peer was removed");
+  // Whoever is told may add it again: that is another one.
+  if (const auto found = peers_.find(name); found != peers_.end() && !found->second->is_member) {
+    const std::unique_ptr<Peer> removed = std::move(found->second);
+    peers_.erase(found);
+    end_waiters(*removed, Failure{.code = FailureCode::kNotConnected,
+                                  .not_run = true,
+                                  .text = "the peer was removed"});
+  }
+  return {};
+}
+
+void NodeCore::close_all(const Peer& peer, std::string_view why) {
   std::vector<ConnectionId> ids;
   for (const auto& [id, connection] : connections_) {
-    if (connection->peer == peer) {
+    if (connection->peer == &peer) {
       ids.push_back(id);
     }
   }
   for (const ConnectionId id : ids) {
     if (Connection* connection = find(id); connection != nullptr) {
-      close(*connection, {}, "the peer was removed");
+      close(*connection, {}, why);
     }
   }
-  if (peer = find_peer(name); peer != nullptr && !peer->is_member) {
-    end_waiters(*peer, Failure{.code = FailureCode::kNotConnected,
-                               .not_run = true,
-                               .text = "the peer was removed"});
-    peers_.erase(peers_.find(name));
-  }
-  return {};
 }
 
 void NodeCore::set_dialled(Peer& peer, bool wanted) {
@@ -278,12 +289,20 @@ void NodeCore::drain(TimePoint deadline) {
   }
   is_draining_ = true;
   wheel_.arm(drain_timer_, deadline);
+  // Whoever is told may add and remove peers.
+  std::vector<std::string> names;
+  names.reserve(peers_.size());
   for (const auto& [name, peer] : peers_) {
-    wheel_.disarm(*peer);
-    set_dialled(*peer, false);
-    end_waiters(
-        *peer,
-        Failure{.code = FailureCode::kDraining, .not_run = true, .text = "this node is ending"});
+    names.push_back(name);
+  }
+  for (const std::string& name : names) {
+    if (Peer* peer = find_peer(name); peer != nullptr) {
+      wheel_.disarm(*peer);
+      set_dialled(*peer, false);
+      end_waiters(
+          *peer,
+          Failure{.code = FailureCode::kDraining, .not_run = true, .text = "this node is ending"});
+    }
   }
   std::vector<ConnectionId> ids;
   ids.reserve(connections_.size());

@@ -196,6 +196,7 @@ class NodeCore final : private MuxOwner {
     Peer* peer = nullptr;  // when it is open or held
     Link link;
     std::uint64_t probe = 0;  // kHeld: of the active one
+    bool had_grace = false;   // kHeld
     ConnectionId probed = 0;
   };
 
@@ -249,6 +250,7 @@ class NodeCore final : private MuxOwner {
   [[nodiscard]] Peer* find_peer(std::string_view name) const;
   Peer& make_peer(std::string name);
   void set_dialled(Peer& peer, bool wanted);
+  void close_all(const Peer& peer, std::string_view why);
   void want_connection(Peer& peer);
   void on_connection_timer(Connection& connection);
   void on_waiter_timer(Waiter& waiter);

@@ -329,6 +329,8 @@ GridConnection::Sent GridConnection::send_out() {
       out_sent_ += static_cast<std::size_t>(sent);
       if (id_ != 0) {
         driver_.core().socket_progressed(id_);
+      } else if (state_ == State::kEnding) {
+        arm_ending();
       }
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return Sent::kBlocked;
@@ -403,19 +405,24 @@ void GridConnection::end(std::string_view last, std::string_view reason) {
   state_ = State::kEnding;
   std::string words = last.empty() ? std::string() : make_frame(ws::Opcode::kBinary, last);
   words += make_frame(ws::Opcode::kClose, ws::close_payload(ws::kCloseNormal, reason));
-  // A socket that is closed with bytes unread would take the last words back.
-  timer_.expires_after(kEndingTime);
-  timer_.async_wait([self = shared_from_this()](const error_code& error) {
-    if (!error) {
-      self->finish("ended");
-    }
-  });
+  arm_ending();
   if (is_filling_) {
     last_words_ = std::move(words);
     return;  // fill() puts them behind its frame
   }
   out_ += words;
   write();
+}
+
+// A socket that is closed with bytes unread would take the last words back, so the peer closes it;
+// if it has not done so a while after it took the last byte, it is closed here.
+void GridConnection::arm_ending() {
+  timer_.expires_after(kEndingTime);
+  timer_.async_wait([self = shared_from_this()](const error_code& error) {
+    if (!error) {
+      self->finish("ended");
+    }
+  });
 }
 
 void GridConnection::abort(std::string_view reason) {

@@ -45,6 +45,9 @@ class GridConnection final : public std::enable_shared_from_this<GridConnection>
   // Without a word.
   void abort(std::string_view reason);
 
+  // Ended by the driver, and the peer may not have everything yet.
+  [[nodiscard]] bool has_last_words() const { return state_ == State::kEnding; }
+
   [[nodiscard]] grid::Side side() const { return side_; }
 
   [[nodiscard]] const std::string& peer() const { return peer_; }
@@ -75,6 +78,7 @@ class GridConnection final : public std::enable_shared_from_this<GridConnection>
   bool fill();
   // A whole frame of this side's role.
   [[nodiscard]] std::string make_frame(ws::Opcode opcode, std::string_view payload);
+  void arm_ending();
   void lost(std::string_view why);
   void finish(std::string_view why);
 

@@ -114,7 +114,8 @@ void GridDriver::end_turn() {
     asio::post(io_, [] {});  // another turn follows at once
   }
   is_in_turn_ = false;
-  if (core_.is_drained()) {
+  if (core_.is_drained() &&
+      std::ranges::none_of(sockets_, [](const auto& socket) { return socket->has_last_words(); })) {
     const std::lock_guard lock(mutex_);
     is_drained_ = true;
     changed_.notify_all();

@@ -23,6 +23,28 @@ GridError stopped_error() {
   return {GridCode::kNotConnected, GridOrigin::kTransport, 0, true, "the node has stopped"};
 }
 
+// A call on its way to the node's thread. Dropped on the way (the node has stopped), it says so.
+class PostedCall {
+ public:
+  explicit PostedCall(std::unique_ptr<net::GridPending> pending) : pending_(std::move(pending)) {}
+
+  PostedCall(PostedCall&&) noexcept = default;
+  PostedCall& operator=(PostedCall&&) = delete;
+  PostedCall(const PostedCall&) = delete;
+  PostedCall& operator=(const PostedCall&) = delete;
+
+  ~PostedCall() {
+    if (pending_ != nullptr) {
+      pending_->done(std::unexpected(stopped_error()));
+    }
+  }
+
+  [[nodiscard]] std::unique_ptr<net::GridPending> take() { return std::move(pending_); }
+
+ private:
+  std::unique_ptr<net::GridPending> pending_;
+};
+
 // Where a call that a coroutine has made is, for as long as it is. The node's thread only.
 struct CallPlace {
   net::GridPending* pending = nullptr;
@@ -87,12 +109,9 @@ void GridPeer::call(std::string_view handler, Bytes payload, GridCallOptions opt
     driver_->program().begin(std::move(pending));
     return;
   }
-  // Looked at again when the mail was not taken.
-  const auto kept = std::make_shared<std::unique_ptr<net::GridPending>>(std::move(pending));
-  if (!driver_->post(
-          [driver = driver_.get(), kept] { driver->program().begin(std::move(*kept)); })) {
-    (*kept)->done(std::unexpected(stopped_error()));
-  }
+  driver_->post([driver = driver_.get(), call = PostedCall(std::move(pending))]() mutable {
+    driver->program().begin(call.take());
+  });
 }
 
 Task<GridResult<Bytes>> GridPeer::call(std::string handler, Bytes payload,
@@ -116,7 +135,7 @@ Task<GridResult<Bytes>> GridPeer::call(std::string handler, Bytes payload,
           place->serial = place->pending != nullptr ? place->pending->serial : 0;
         });
       },
-      [driver, place] {
+      [driver, place](const void*) {
         driver->dispatch([there = driver.get(), place] {
           there->program().cancel(there->program().find_pending(place->pending, place->serial));
         });
@@ -152,7 +171,7 @@ Task<GridResult<GridStream>> GridPeer::open(std::string handler, Bytes payload,
           place->serial = place->pending != nullptr ? place->pending->serial : 0;
         });
       },
-      [driver, place] {
+      [driver, place](const void*) {
         driver->dispatch([there = driver.get(), place] {
           there->program().cancel(there->program().find_pending(place->pending, place->serial));
         });
@@ -175,8 +194,14 @@ void ask_stream(const std::shared_ptr<net::GridStreamState>& state, GridOnce<Ans
   }
 }
 
-// A stream goes on with what it was asked for when nobody waits any more.
-void let_it_be() {}
+// Nobody waits any more for what a stream was asked for.
+auto withdraw_from(const std::shared_ptr<net::GridStreamState>& state) {
+  return [&state](const void* key) {
+    if (const std::shared_ptr<net::GridDriver> driver = state->driver.lock()) {
+      driver->dispatch([there = state, key] { there->withdraw(key); });
+    }
+  };
+}
 
 }  // namespace
 
@@ -191,13 +216,14 @@ Task<GridResult<void>> GridStream::send(Bytes message) {
         ask_stream<Answer>(state, std::move(once),
                            [bytes = std::move(message)](net::GridStreamState& there,
                                                         GridOnce<Answer> told) mutable {
-                             there.send(std::move(bytes),
+                             const void* const key = told.key();
+                             there.send(std::move(bytes), key,
                                         [told = std::move(told)](Answer sent) mutable {
                                           told.tell(std::move(sent));
                                         });
                            });
       },
-      let_it_be);
+      withdraw_from(state));
   co_return co_await answer;
 }
 
@@ -211,12 +237,13 @@ Task<GridResult<std::optional<Bytes>>> GridStream::receive() {
       [&state](GridOnce<Answer> once) {
         ask_stream<Answer>(state, std::move(once),
                            [](net::GridStreamState& there, GridOnce<Answer> told) {
-                             there.receive([told = std::move(told)](Answer message) mutable {
+                             const void* const key = told.key();
+                             there.receive(key, [told = std::move(told)](Answer message) mutable {
                                told.tell(std::move(message));
                              });
                            });
       },
-      let_it_be);
+      withdraw_from(state));
   co_return co_await answer;
 }
 

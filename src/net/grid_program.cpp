@@ -169,7 +169,7 @@ void GridProgram::attempt(GridPending& pending) {
 }
 
 void GridProgram::watch_stop_of(GridStreamState& stream, const std::stop_token& stop) {
-  if (stop.stop_possible() && !stop.stop_requested()) {
+  if (stop.stop_possible()) {  // requested meanwhile: it is called here
     stream.on_stop = std::make_unique<GridStreamState::StopCallback>(
         stop, [driver = driver_, weak = stream.weak_from_this()] {
           if (const std::shared_ptr<GridDriver> there = driver.lock()) {
@@ -444,7 +444,6 @@ void GridProgram::answered(const std::shared_ptr<GridServed>& served, GridResult
   }
   grid::Mux& mux = *served->mux;
   if (const std::shared_ptr<GridStreamState>& stream = served->stream; stream != nullptr) {
-    stream->is_over = true;
     stream->inbox.clear();
     streams_.erase(stream.get());
   }
@@ -456,6 +455,11 @@ void GridProgram::answered(const std::shared_ptr<GridServed>& served, GridResult
     mux.respond(served->ref, std::move(*answer));
   }
   world_.core().touch(mux);
+  if (served->stream != nullptr) {
+    // A copy of it may be with somebody who still waits.
+    served->stream->failed(
+        {GridCode::kCancelled, GridOrigin::kCaller, 0, false, "the handler has returned"});
+  }
 }
 
 void GridProgram::on_stop(std::uint64_t token, const grid::Failure& why) {

@@ -98,6 +98,7 @@ class GridStreamState : public std::enable_shared_from_this<GridStreamState> {
   // Who waits for room, and for what.
   struct Sender {
     Bytes message;
+    const void* key = nullptr;
     SendDone done;
   };
 
@@ -112,6 +113,7 @@ class GridStreamState : public std::enable_shared_from_this<GridStreamState> {
   std::unique_ptr<const GridError> error;
   Ring<Bytes> inbox;  // a deque would cost 600 bytes a stream before its first message
   ReceiveDone receiver;
+  const void* receiver_key = nullptr;
   std::unique_ptr<Sender> sender;
   std::stop_source stop{std::nostopstate};  // of a handler
   std::unique_ptr<StopCallback> on_stop;
@@ -124,9 +126,11 @@ class GridStreamState : public std::enable_shared_from_this<GridStreamState> {
   void ended();
   void failed(GridError why);
   void has_room();
-  // What the program asks; `done` is called once, maybe at once.
-  void receive(ReceiveDone done);
-  void send(Bytes message, SendDone done);
+  // What the program asks; `done` is called once, maybe at once. The key tells it from others.
+  void receive(const void* key, ReceiveDone done);
+  void send(Bytes message, const void* key, SendDone done);
+  // Whoever asked with this key waits no more: nothing is given to it, nothing of it is sent.
+  void withdraw(const void* key);
   void finish();
   // The same, from any thread, when it can be done here and now: on the node's thread, with a
   // message that is there or room for one. Nothing: it cannot, and nothing has happened.

@@ -108,13 +108,22 @@ GridError GridStreamState::why_closed() const {
 
 void GridStreamState::has_room() {
   if (const std::unique_ptr<Sender> waiting = std::move(sender); waiting != nullptr) {
-    send(std::move(waiting->message), std::move(waiting->done));
+    send(std::move(waiting->message), waiting->key, std::move(waiting->done));
   }
 }
 
 // --- what the program asks ---
 
-void GridStreamState::receive(ReceiveDone done) {
+void GridStreamState::withdraw(const void* key) {
+  if (receiver && receiver_key == key) {
+    receiver = {};
+  }
+  if (sender != nullptr && sender->key == key) {
+    sender.reset();
+  }
+}
+
+void GridStreamState::receive(const void* key, ReceiveDone done) {
   const std::shared_ptr<GridDriver> there = driver.lock();
   if (receiver) {
     done(std::unexpected(GridError{GridCode::kInvalid, GridOrigin::kCaller, 0, false,
@@ -130,10 +139,11 @@ void GridStreamState::receive(ReceiveDone done) {
     done(std::unexpected(why_closed()));
   } else {
     receiver = std::move(done);
+    receiver_key = key;
   }
 }
 
-void GridStreamState::send(Bytes message, SendDone done) {
+void GridStreamState::send(Bytes message, const void* key, SendDone done) {
   const std::shared_ptr<GridDriver> there = driver.lock();
   if (is_over || there == nullptr) {
     done(std::unexpected(why_closed()));
@@ -150,7 +160,7 @@ void GridStreamState::send(Bytes message, SendDone done) {
     return;
   }
   if (!mux->has_room(ref, message.size())) {
-    sender = std::make_unique<Sender>(std::move(message), std::move(done));
+    sender = std::make_unique<Sender>(std::move(message), key, std::move(done));
     return;  // has_room() comes
   }
   const grid::SendVerdict verdict = mux->send(ref, std::move(message));
@@ -232,6 +242,8 @@ void GridProgram::on_room(std::uint64_t token) {
 void GridProgram::cancel(GridStreamState& stream) {
   if (stream.is_caller && !stream.is_over) {
     const std::shared_ptr<GridStreamState> kept = stream.shared_from_this();
+    // The connection's side of it may go before its last handle does.
+    streams_.erase(&stream);
     kept->mux->cancel(kept->ref);
     world_.core().touch(*kept->mux);
     kept->inbox.clear();

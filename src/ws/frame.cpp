@@ -91,7 +91,8 @@ std::optional<std::uint64_t> frame_size(std::string_view bytes) {
   for (std::size_t at = 2; at < 2 + extended; ++at) {
     payload = (payload << 8U) | byte(at);
   }
-  return header + payload;
+  // A length that no frame may have must not come out as a small one.
+  return payload > UINT64_MAX - header ? UINT64_MAX : header + payload;
 }
 
 void apply_mask(std::span<char> data, MaskingKey key, std::uint64_t phase) {

@@ -34,8 +34,7 @@ class End final : public MuxEvents, public MuxOwner {
     agreement.peer = "peer";
     agreement.checksum = checksum;
     agreement.peer_limits = peers_;
-    mux =
-        std::make_unique<Mux>(options, agreement, side_, pool, wheel, *this, *this, handlers, now_);
+    mux = std::make_unique<Mux>(options, agreement, side_, pool, wheel, *this, *this, now_);
   }
 
   CallRef call(std::string_view handler, std::string payload, Duration timeout = Duration::zero(),
@@ -152,7 +151,6 @@ class End final : public MuxEvents, public MuxOwner {
   MuxOptions options;
   MemoryPool pool;
   TimerWheel wheel;
-  std::shared_ptr<std::size_t> handlers = std::make_shared<std::size_t>(0);
   std::unique_ptr<Mux> mux;
   std::vector<std::string> lines;
   std::vector<CallRef> called;

@@ -315,6 +315,12 @@ class UselessPeer {
   std::thread thread_;
 };
 
+std::string upgrade_of_a_peer() {
+  return "GET /grid HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: trunkline-grid\r\n"
+         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+}
+
 class GridUseless : public TwoNodes {
  protected:
   // A node beside `one`, that dials a peer at the port.
@@ -369,16 +375,27 @@ TEST_F(GridUseless, OneThatIsSilentBehindTheWebSocketIsToldAndItsSocketClosed) {
   const auto node = make(quick);
   start(*node);
   const int descriptor = dial(port.port());
-  const std::string upgrade =
-      "GET /grid HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: trunkline-grid\r\n"
-      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+  const std::string upgrade = upgrade_of_a_peer();
   EXPECT_EQ(::send(descriptor, upgrade.data(), upgrade.size(), MSG_NOSIGNAL),
             static_cast<ssize_t>(upgrade.size()));
   const std::string told = read_to_end(descriptor);
   EXPECT_TRUE(told.starts_with("HTTP/1.1 101 ")) << told;
   EXPECT_NE(told.find("the handshake took longer than 100 ms"), std::string::npos);
   ::close(descriptor);
+}
+
+TEST_F(GridUseless, OneThatSaysAnImpossibleLengthIsCutOff) {
+  const ReservedPort port;
+  const auto node = make(options(port.address(), port.port()));
+  start(*node);
+  const int descriptor = dial(port.port());
+  // With its header the length comes to 0 in 64 bits.
+  const std::string words = upgrade_of_a_peer() + '\x82' + std::string(8, '\xFF') + '\xF2' + "mask";
+  EXPECT_EQ(::send(descriptor, words.data(), words.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(words.size()));
+  EXPECT_TRUE(read_to_end(descriptor).starts_with("HTTP/1.1 101 "));
+  ::close(descriptor);
+  node->stop();  // its thread is not caught in it
 }
 
 // --- slow ---

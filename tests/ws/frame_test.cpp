@@ -57,6 +57,16 @@ TEST(FrameHeader, SaysHowLongItsFrameIsAsSoonAsItIsThere) {
   }
 }
 
+TEST(FrameHeader, ALengthThatNoFrameMayHaveDoesNotComeOutAsASmallOne) {
+  for (const char second : {'\x7F', '\xFF'}) {
+    for (int last = 0; last < 256; ++last) {
+      const std::string bytes =
+          std::string{'\x82', second} + std::string(7, '\xFF') + static_cast<char>(last) + "mask";
+      EXPECT_GE(frame_size(bytes).value_or(0), UINT64_MAX - 255);
+    }
+  }
+}
+
 TEST(FrameHeader, CarriesEachOpcodeWithTheFinalBit) {
   EXPECT_EQ(header(Opcode::kContinuation, 0), "\x80\x00"s);
   EXPECT_EQ(header(Opcode::kBinary, 0), "\x82\x00"s);
