@@ -10,11 +10,7 @@ function(trunkline_room name)
   endif()
   add_library(trunkline_${name} STATIC ${sources})
   set_target_properties(trunkline_${name} PROPERTIES LINKER_LANGUAGE CXX)
-  # The presets of `./dev test` beside release: most of what they compile is others' headers, again and
-  # again. That each file compiles by itself is release's to prove.
-  if(TRUNKLINE_SANITIZE MATCHES "^[at]san$")
-    set_target_properties(trunkline_${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
-  endif()
+  trunkline_in_batches(trunkline_${name} 6)
   target_include_directories(trunkline_${name} PUBLIC
     ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/generated)
   list(TRANSFORM ROOM_ROOMS PREPEND trunkline_)

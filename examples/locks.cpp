@@ -10,8 +10,10 @@
 // serves; one with a word also takes, and ends when it is done:
 //
 //   hold LOCK                     takes the lock, says so, keeps it until a signal
-//   count LOCK FILE [--times N]   adds 1 to the number in FILE (there is one) under the lock, N
-//   times bench [--times N]             takes and gives back a lock of its own, N times
+//
+//   count LOCK FILE [--times N]   adds 1 to the number in FILE under the lock, N times
+//
+//   bench [--times N]             takes and gives back a lock of its own, N times
 //
 // A taker that is no lock node needs a name, too, which the nodes are told with `--takers`: a node
 // talks to nobody whom it does not know. `hold` ends with 3 when it has lost the lock.

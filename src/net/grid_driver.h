@@ -66,6 +66,8 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
   [[nodiscard]] static GridDriver* here();
   // Runs the task on the node's thread, later also when this is it. False when it has stopped.
   bool post(GridTask task);
+  // So many tasks wait that no more calls should be added.
+  [[nodiscard]] bool is_swamped();
   [[nodiscard]] static GridStream make_stream(const std::shared_ptr<GridStreamState>& state);
 
   static const std::shared_ptr<GridStreamState>& state_of(const GridStream& stream) {

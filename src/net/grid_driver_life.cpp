@@ -21,6 +21,10 @@ constexpr int kHandlersPerTurn = 256;
 // Beyond the time to drain, for the last words.
 constexpr std::chrono::milliseconds kDrainSlack{500};
 
+// Of what other threads have asked, before the node's thread has looked: as many calls as may wait
+// then.
+constexpr std::size_t kMailMax = 65'536;
+
 // How long a stop waits for handlers that block.
 constexpr std::chrono::seconds kBlockingSlack{5};
 
@@ -62,6 +66,11 @@ bool GridDriver::is_on_loop() const {
 bool GridDriver::has_stopped() {
   const std::lock_guard lock(mutex_);
   return life_ == Life::kStopped || life_ == Life::kJoined;
+}
+
+bool GridDriver::is_swamped() {
+  const std::lock_guard lock(mutex_);
+  return mail_.size() >= kMailMax;
 }
 
 bool GridDriver::post(GridTask task) {

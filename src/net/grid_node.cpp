@@ -109,6 +109,11 @@ void GridPeer::call(std::string_view handler, Bytes payload, GridCallOptions opt
     driver_->program().begin(std::move(pending));
     return;
   }
+  if (driver_->is_swamped()) {
+    pending->done(std::unexpected(GridError{GridCode::kFull, GridOrigin::kCaller, 0, true,
+                                            "too many calls wait for the node's thread"}));
+    return;
+  }
   driver_->post([driver = driver_.get(), call = PostedCall(std::move(pending))]() mutable {
     driver->program().begin(call.take());
   });

@@ -144,7 +144,8 @@ TEST_F(GridCommand, TlsNeedsTheCaAndACertificateWhereOneIsAskedFor) {
 
 TEST_F(GridCommand, TopShowsConnections) {
   EXPECT_EQ(net::run(to_two->call("echo", "x", patient())).value(), "x");
-  EXPECT_EQ(top({port_one.address(), port_two.address(), "-n", "2", "-i", "20ms"}).ends(), 0);
+  EXPECT_EQ(top({port_one.address() + "," + port_two.address(), "-n", "2", "-i", "20ms"}).ends(),
+            0);
   const std::string out = child->out();
   EXPECT_NE(out.find(port_one.address() + ": 1 of 1 peers connected"), std::string::npos) << out;
   EXPECT_NE(out.find(port_two.address() + ": 1 of 1 peers connected"), std::string::npos) << out;

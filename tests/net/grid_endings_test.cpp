@@ -18,22 +18,6 @@ class GridEndings : public TwoNodes {
   }
 };
 
-TEST_F(GridEndings, ADrainLetsALargeAnswerArrive) {
-  Signal signal;
-  bool is_asked = false;
-  two->handle("large", [&](GridRequest) -> Task<GridResult<Bytes>> {
-    signal.change([&] { is_asked = true; });
-    co_return Bytes(48U << 20U, 'x');
-  });
-  std::promise<std::size_t> answered;
-  to_two->call("large", "", patient(), [&](GridResult<std::string_view> result) {
-    answered.set_value(result.has_value() ? result->size() : 0);
-  });
-  ASSERT_TRUE(signal.wait([&] { return is_asked; }));
-  two->drain(kPatience);
-  EXPECT_EQ(answered.get_future().get(), 48U << 20U);
-}
-
 TEST_F(GridEndings, ACallThatTheNodeNeverTookIsTold) {
   const ReservedPort port;
   auto node = make(options(port.address(), 0));
@@ -54,22 +38,46 @@ TEST_F(GridEndings, CallsThatRaceWithTheEndOfTheirNodeAreAllTold) {
     const GridPeer to = peer(*node, port_one.address());
     start(*node);
     std::atomic<int> asked = 0;
-    std::atomic<int> told = 0;
+    std::atomic<int> answered = 0;
+    std::atomic<bool> has_stopped = false;
     std::thread caller([&] {
-      while (told == 0) {
-        ++asked;
-        to.call("echo", "", {}, [&](const GridResult<std::string_view>& result) {
-          if (!result.has_value() && result.error().text == "the node has stopped") {
-            ++told;
-          } else {
-            --asked;
-          }
-        });
+      while (!has_stopped) {
+        if (asked - answered < 64) {
+          ++asked;
+          to.call("echo", "", {}, [&](const GridResult<std::string_view>& result) {
+            ++answered;
+            has_stopped = !result.has_value() && result.error().text == "the node has stopped";
+          });
+        }
       }
     });
     node.reset();
     caller.join();
-    EXPECT_EQ(told, asked);
+    EXPECT_EQ(answered, asked);
+  }
+}
+
+TEST_F(GridEndings, CallsFromOtherThreadsAreNotTakenWithoutBound) {
+  std::promise<void> blocked;
+  std::promise<void> release;
+  to_two->call("echo", "", patient(), [&](const GridResult<std::string_view>&) {
+    blocked.set_value();
+    release.get_future().wait();  // the node's thread is elsewhere
+  });
+  blocked.get_future().wait();
+  std::atomic<int> asked = 0;
+  std::atomic<int> answered = 0;
+  std::atomic<bool> is_full = false;
+  while (!is_full) {
+    ++asked;
+    to_two->call("echo", "", patient(), [&](const GridResult<std::string_view>& result) {
+      ++answered;
+      is_full = is_full || (!result.has_value() && result.error().code == GridCode::kFull);
+    });
+    ASSERT_LE(asked, 100'000);
+  }
+  release.set_value();
+  while (answered < asked) {
   }
 }
 
@@ -198,27 +206,55 @@ TEST_F(GridEndings, AnInlineHandlerMayKnowWhoAsksAndForWhat) {
 
 class GridBadEndings : public Relayed {};
 
+TEST_F(GridBadEndings, ADrainLetsALargeAnswerArrive) {
+  begin();
+  EXPECT_EQ(run(to_two->call("echo", "before", patient())).value(), "before");
+  relay->slow(20'000);
+  Signal signal;
+  bool is_asked = false;
+  two->handle("large", [&](GridRequest) -> Task<GridResult<Bytes>> {
+    signal.change([&] { is_asked = true; });
+    co_return Bytes(32U << 20U, 'x');
+  });
+  std::promise<std::size_t> answered;
+  to_two->call("large", "", patient(), [&](GridResult<std::string_view> result) {
+    answered.set_value(result.has_value() ? result->size() : 0);
+  });
+  ASSERT_TRUE(signal.wait([&] { return is_asked; }));
+  // What still comes must not make the system take back what has not been read.
+  std::atomic<bool> is_over = false;
+  std::thread caller([&] {
+    while (!is_over) {
+      static_cast<void>(run(to_two->call("echo", Bytes(1000, 'c'), {.timeout = 1s})));
+    }
+  });
+  two->drain(kPatience);
+  EXPECT_EQ(answered.get_future().get(), 32U << 20U);
+  is_over = true;
+  caller.join();
+}
+
 TEST_F(GridBadEndings, AnIdempotentCallThatNeverLeftIsMadeAgainToo) {
   begin();
   EXPECT_EQ(run(to_two->call("echo", "before", patient())).value(), "before");
   relay->stall(true);
   Signal signal;
   int lost = 0;
-  // Fills what the link takes, so that what comes behind it stays here.
-  GridCallOptions first = patient();
-  first.priority = GridPriority::kSmall;
-  to_two->call("echo", Bytes(32U << 20U, 'x'), first, [&](const GridResult<std::string_view>& was) {
+  // Fills what may be under way, so that what comes behind it stays here.
+  const std::size_t bytes = 32U << 20U;
+  to_two->call("echo", Bytes(bytes, 'x'), patient(), [&](const GridResult<std::string_view>& was) {
     signal.change([&] { lost += was.has_value() ? 0 : 1; });
   });
+  while (one->peers()[0].unsent_bytes == 0 || one->peers()[0].unsent_bytes > bytes - 250'000) {
+  }
   GridCallOptions again;
   again.timeout = kPatience;
   again.idempotent = true;
-  again.priority = GridPriority::kBulk;
   std::optional<std::string> answer;
-  to_two->call("echo", Bytes(300'000, 'y'), again, [&](const GridResult<std::string_view>& was) {
+  to_two->call("echo", "small", again, [&](const GridResult<std::string_view>& was) {
     signal.change([&] { answer = was.has_value() ? "answered" : to_string(was.error()); });
   });
-  while (one->peers()[0].unsent_bytes == 0) {
+  while (one->peers()[0].calls_open < 2) {
   }
   relay->cut_after(0);
   relay->stall(false);
