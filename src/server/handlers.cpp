@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/handlers.h"
 
+#include "server/ended.h"
 #include "server/job_host.h"
 #include "server/json_view.h"
-#include "server/ended.h"
 #include "session/protocol.h"
 
 #include <fmt/format.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/job_host.h"
 
-#include "server/json_view.h"
 #include "server/ended.h"
+#include "server/json_view.h"
 #include "session/json.h"
 #include "session/permissions.h"
 #include "session/protocol.h"
