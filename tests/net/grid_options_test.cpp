@@ -309,7 +309,7 @@ TEST_F(GridWaiting, PingsFlowWhileEveryThreadForHandlersIsStuck) {
   const auto end = std::chrono::steady_clock::now() + 3 * 500ms;
   while (std::chrono::steady_clock::now() < end || heard() < before + 4) {
     ASSERT_EQ(one->peers()[0].connects, 1U);
-    std::this_thread::sleep_for(5ms);
+    ASSERT_EQ(calls[0].wait_for(5ms), std::future_status::timeout);
   }
   gate.open();
   for (std::future<bool>& each : calls) {
