@@ -236,6 +236,12 @@ TEST_F(GridLimits, ABulkCallCompletesBesideSmallOnes) {
 
 class GridWaiting : public Relayed {
  protected:
+  // Before the gate goes.
+  void TearDown() override {
+    one->stop();
+    two->stop();
+  }
+
   Gate gate;
 };
 

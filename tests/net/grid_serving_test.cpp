@@ -28,6 +28,12 @@ namespace {
 
 class GridBlocking : public TwoNodes {
  protected:
+  // Before the gate goes.
+  void TearDown() override {
+    one->stop();
+    two->stop();
+  }
+
   std::future<GridResult<Bytes>> call(const std::string& handler, GridCallOptions with) {
     auto promise = std::make_shared<std::promise<GridResult<Bytes>>>();
     to_two->call(handler, "", std::move(with), [promise](GridResult<std::string_view> result) {
@@ -97,6 +103,7 @@ TEST_F(GridBlocking, ThreadsAreNoMoreThanGivenAndTheRestWaits) {
   for (auto& each : calls) {
     EXPECT_EQ(each.get().value(), "done");
   }
+  two->stop();
   EXPECT_LE(threads.size(), 2U);
 }
 
