@@ -3,13 +3,8 @@
 // Handlers of a program that embeds us may throw; nothing of ours does.
 #pragma once
 
-#include <trunkline/task.h>
-
 #include <exception>
-#include <optional>
 #include <string>
-#include <type_traits>
-#include <utility>
 
 namespace trunkline {
 
@@ -23,20 +18,6 @@ namespace trunkline {
   } catch (...) {
     return "not a std::exception";
   }
-}
-
-// run_task() of what `begin()` gives. A handler that is no coroutine itself may throw before there
-// is a task: `done` is told of that in the same way.
-template <class Begin, class Done>
-void run_handler(Begin&& begin, Done done) {
-  std::optional<std::invoke_result_t<Begin&>> task;
-  try {
-    task.emplace(begin());
-  } catch (...) {
-    done({}, std::current_exception());
-    return;
-  }
-  run_task(std::move(*task), std::move(done));
 }
 
 }  // namespace trunkline

@@ -5,6 +5,7 @@
 
 #include "core/thrown.h"
 #include "net/grid_driver.h"
+#include "net/run_handler.h"
 
 #include <fmt/format.h>
 

@@ -4,6 +4,7 @@
 #include <trunkline/handlers.h>
 
 #include "core/thrown.h"
+#include "net/run_handler.h"
 
 #include <exception>
 #include <expected>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Nodes in one process over loopback, and a relay between them that can be told to cut, to stall
-// and to be slow. Times only keep a broken test from hanging.
+// Nodes in one process over loopback, and a relay between them that can be told to cut, to stall,
+// to be slow and to falsify. Times only keep a broken test from hanging.
 #pragma once
 
 #include <trunkline/grid.h>
@@ -86,6 +86,28 @@ class Signal {
   std::condition_variable changed_;
 };
 
+// Blocks threads until open() was called.
+class Gate {
+ public:
+  void wait() {
+    signal_.change([this] { ++waiting_; });
+    EXPECT_TRUE(signal_.wait([this] { return is_open_; }));
+  }
+
+  void open() {
+    signal_.change([this] { is_open_ = true; });
+  }
+
+  bool has_waiting(int count) {
+    return signal_.wait([&] { return waiting_ >= count; });
+  }
+
+ private:
+  Signal signal_;
+  int waiting_ = 0;
+  bool is_open_ = false;
+};
+
 // Runs a task to its end, from a test's thread.
 template <class T>
 T run(Task<T> task) {
@@ -121,6 +143,14 @@ class Relay {
 
   void cut_next_back_after(std::int64_t bytes) { cut_next_after_[1] = bytes; }
 
+  // Once so many more bytes have gone to the target, or to the caller, the next one is another.
+  void falsify_after(std::int64_t bytes) { falsify_after_[0] = bytes; }
+
+  void falsify_back_after(std::int64_t bytes) { falsify_after_[1] = bytes; }
+
+  // The target of each connection that there is says nothing more, but would go on listening.
+  void end_of_target() { targets_end_ = true; }
+
   // Nothing is forwarded any more, and nobody is told; or again.
   void stall(bool on) { is_stalled_ = on; }
 
@@ -132,10 +162,12 @@ class Relay {
  private:
   struct Pair {
     std::array<int, 2> ends;  // the caller, the target
+    bool has_target_ended = false;
   };
 
   void work();
   bool forward(Pair& pair, std::size_t from);
+  void falsify(std::array<char, 65536>& bytes, std::size_t count, std::size_t from);
   void accept_one();
   static void close(Pair& pair);
 
@@ -145,6 +177,8 @@ class Relay {
   // By who has sent the bytes; -1: never.
   std::array<std::atomic<std::int64_t>, 2> cut_after_{-1, -1};
   std::array<std::atomic<std::int64_t>, 2> cut_next_after_{-1, -1};
+  std::array<std::atomic<std::int64_t>, 2> falsify_after_{-1, -1};
+  std::atomic<bool> targets_end_ = false;
   std::atomic<bool> is_stalled_ = false;
   std::atomic<std::size_t> bytes_per_ms_ = 0;
   std::atomic<int> accepted_ = 0;

@@ -57,11 +57,27 @@ void Relay::accept_one() {
     ::close(target);
     return;
   }
-  pairs_.push_back({{caller, target}});
+  pairs_.push_back({.ends = {caller, target}});
+}
+
+void Relay::falsify(std::array<char, 65536>& bytes, std::size_t count, std::size_t from) {
+  std::atomic<std::int64_t>& after = falsify_after_[from];
+  if (after < 0) {
+    return;
+  }
+  if (static_cast<std::size_t>(after) < count) {
+    bytes[static_cast<std::size_t>(after)] ^= 1;
+    after = -1;
+  } else {
+    after -= static_cast<std::int64_t>(count);
+  }
 }
 
 // Some of what one end has sent; false when the pair is over.
 bool Relay::forward(Pair& pair, std::size_t from) {
+  if (from == 1 && pair.has_target_ended) {
+    return true;
+  }
   std::array<char, 65536> buffer{};
   const std::size_t slow = bytes_per_ms_;
   std::size_t wanted = slow == 0 ? buffer.size() : std::min(slow, buffer.size());
@@ -84,6 +100,7 @@ bool Relay::forward(Pair& pair, std::size_t from) {
   if (cut_after_[from] >= 0) {
     cut_after_[from] -= got;
   }
+  falsify(buffer, static_cast<std::size_t>(got), from);
   // Blocks when the other end is slow, which is what a slow link does.
   std::size_t sent = 0;
   while (sent < static_cast<std::size_t>(got)) {
@@ -109,6 +126,12 @@ void Relay::work() {
     ::poll(polled.data(), polled.size(), kPollMs);
     if (is_stalled_) {
       continue;
+    }
+    if (targets_end_.exchange(false)) {
+      for (Pair& pair : pairs_) {
+        pair.has_target_ended = true;
+        ::shutdown(pair.ends[0], SHUT_WR);
+      }
     }
     accept_one();
     std::erase_if(pairs_, [this](Pair& pair) {

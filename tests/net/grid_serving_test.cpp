@@ -28,27 +28,11 @@ namespace {
 
 class GridBlocking : public TwoNodes {
  protected:
-  // Blocks its thread until open() was called.
-  class Gate {
-   public:
-    void wait() {
-      signal_.change([this] { ++waiting_; });
-      EXPECT_TRUE(signal_.wait([this] { return is_open_; }));
-    }
-
-    void open() {
-      signal_.change([this] { is_open_ = true; });
-    }
-
-    bool has_waiting(int count) {
-      return signal_.wait([&] { return waiting_ >= count; });
-    }
-
-   private:
-    Signal signal_;
-    int waiting_ = 0;
-    bool is_open_ = false;
-  };
+  // Before the gate goes.
+  void TearDown() override {
+    one->stop();
+    two->stop();
+  }
 
   std::future<GridResult<Bytes>> call(const std::string& handler, GridCallOptions with) {
     auto promise = std::make_shared<std::promise<GridResult<Bytes>>>();

@@ -341,7 +341,7 @@ class GridUseless : public TwoNodes {
   std::unique_ptr<ReservedPort> own_port;
 };
 
-TEST_F(GridUseless, OneThatAcceptsAndClosesIsDialledLessAndLess) {
+TEST_F(GridUseless, OneThatAcceptsAndClosesItsSocketIsDialledSeldom) {
   const ReservedPort port;
   UselessPeer useless(port.port());
   useless.close_all();

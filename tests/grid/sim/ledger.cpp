@@ -180,7 +180,7 @@ void Ledger::failed(std::uint64_t key, const Failure& failure, TimePoint now, bo
       }
       break;
     case FailureCode::kDisconnected:
-      if (!faults) {
+      if (!faults && !may_lose(*entry)) {
         lie("no connection was ever lost");
       }
       break;
@@ -190,11 +190,15 @@ void Ledger::failed(std::uint64_t key, const Failure& failure, TimePoint now, bo
         lie("it is refused and may have run");
       }
       break;
+    case FailureCode::kInvalid:
+      if (!removed_.contains({entry->caller, entry->callee})) {
+        lie("there is such a peer");
+      }
+      break;
     case FailureCode::kCancelled:
     case FailureCode::kUnknownHandler:
     case FailureCode::kThrew:
     case FailureCode::kAbandoned:
-    case FailureCode::kInvalid:
       lie("nobody did that");
       break;
     default:
@@ -206,7 +210,27 @@ void Ledger::cancelled(std::uint64_t key) {
   end(key, "cancelled");
 }
 
+void Ledger::removed(std::size_t node, std::size_t peer) {
+  removed_.insert({node, peer});
+  parted_.insert({node, peer});
+  parted_.insert({peer, node});
+}
+
+void Ledger::added(std::size_t node, std::size_t peer) {
+  removed_.erase({node, peer});
+}
+
+void Ledger::parted(std::size_t node) {
+  drained_.insert(node);
+}
+
+bool Ledger::may_lose(const Entry& entry) const {
+  return parted_.contains({entry.caller, entry.callee}) || drained_.contains(entry.caller) ||
+         drained_.contains(entry.callee);
+}
+
 void Ledger::crashed(std::size_t node) {
+  std::erase_if(removed_, [node](const auto& each) { return each.first == node; });
   for (auto& [key, entry] : calls_) {
     if (entry.caller == node) {
       entry.is_over = true;

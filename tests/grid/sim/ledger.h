@@ -12,8 +12,10 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace trunkline::grid::sim {
 
@@ -71,6 +73,11 @@ class Ledger {
   void ended_well(std::uint64_t key);
   void failed(std::uint64_t key, const Failure& failure, TimePoint now, bool faults);
   void cancelled(std::uint64_t key);
+  // A node has no peer of this name any more, and whoever was connected to it is not; or has again.
+  void removed(std::size_t node, std::size_t peer);
+  void added(std::size_t node, std::size_t peer);
+  // Its connections will end, with all others.
+  void parted(std::size_t node);
   // A node is no more: what it has asked for is nobody's.
   void crashed(std::size_t node);
 
@@ -102,7 +109,12 @@ class Ledger {
 
   Entry* end(std::uint64_t key, std::string_view how);
 
+  [[nodiscard]] bool may_lose(const Entry& entry) const;
+
   std::map<std::uint64_t, Entry> calls_;
+  std::set<std::pair<std::size_t, std::size_t>> removed_;  // node and peer, now
+  std::set<std::pair<std::size_t, std::size_t>> parted_;   // ever, in both orders
+  std::set<std::size_t> drained_;                          // ever
   std::string wrong_;
 };
 

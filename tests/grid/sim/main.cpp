@@ -35,6 +35,7 @@ struct Arguments {
 
 Arguments g_arguments;
 std::uint64_t g_seed = 0;  // the one that runs
+Outcome g_outcome;         // of it, while it is being taken down
 
 void say(const std::string& line) {
   std::puts(line.c_str());
@@ -48,16 +49,23 @@ void say_failure(std::string_view check, std::string_view detail) {
                   detail, g_seed, mutant));
 }
 
-// The program ends here: what is broken inside can not be taken down in order.
+// The program ends here: what is broken inside can not be taken down in order. What was seen before
+// says more.
 void on_assert(const char* expression, const char* file, int line) {
-  say_failure("assertion", fmt::format("{} ({}:{})", expression, file, line));
+  if (g_outcome.check.empty()) {
+    g_outcome = {.check = "assertion", .detail = fmt::format("{} ({}:{})", expression, file, line)};
+  }
+  say_failure(g_outcome.check, g_outcome.detail);
   say("0 passed, 1 failed");
   std::_Exit(1);
 }
 
 Outcome run(std::uint64_t seed, bool print_trace) {
   g_seed = seed;
-  return World(seed, print_trace).run();
+  g_outcome = {};
+  World world(seed, print_trace);
+  g_outcome = world.run();
+  return g_outcome;
 }
 
 // False when something was violated, or a second run is another one.

@@ -3,6 +3,8 @@
 // The node's loop: turns, what is sent, what the core wants of the world.
 #include "grid/sim/node.h"
 
+#include "grid/sim/reserved.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -40,7 +42,13 @@ void SimNode::start(const std::vector<std::string>& names) {
   });
 }
 
+void SimNode::drain(TimePoint until) {
+  is_draining_ = true;
+  turn([&] { core_->drain(until); });
+}
+
 void SimNode::crash() {
+  is_draining_ = false;
   ledger_.crashed(index_);
   flows_.clear();
   waiting_.clear();
@@ -169,6 +177,10 @@ std::string SimNode::check() const {
   if (std::string wrong = core_->check(); !wrong.empty()) {
     return wrong;
   }
+  if (const std::size_t reserved = reserved_of(*core_); reserved != core_->pool().used()) {
+    return fmt::format("calls have reserved {} bytes, the pool has given {}", reserved,
+                       core_->pool().used());
+  }
   std::size_t unread = 0;
   for (const auto& [token, flow] : flows_) {
     unread += flow.unread_bytes;
@@ -190,16 +202,23 @@ std::string SimNode::still_running() const {
                                       flows_.begin()->second.asked.key);
 }
 
-std::string SimNode::left_over() const {
+std::string SimNode::left_behind() const {
   if (std::string calls = still_running(); !calls.empty()) {
     return calls;
   }
-  if (core_->pool().used() + core_->waiter_count() + core_->orphan_count() +
-          core_->connection_count() >
-      0) {
-    return fmt::format("{} bytes, {} waiters, {} lost connections, {} connections",
-                       core_->pool().used(), core_->waiter_count(), core_->orphan_count(),
-                       core_->connection_count());
+  if (core_->pool().used() + core_->waiter_count() + core_->orphan_count() > 0) {
+    return fmt::format("{} bytes, {} waiters, {} lost connections", core_->pool().used(),
+                       core_->waiter_count(), core_->orphan_count());
+  }
+  return {};
+}
+
+std::string SimNode::left_over() const {
+  if (std::string left = left_behind(); !left.empty()) {
+    return left;
+  }
+  if (core_->connection_count() > 0) {
+    return fmt::format("{} connections", core_->connection_count());
   }
   return core_->is_drained() ? "" : "it is not drained";
 }

@@ -26,6 +26,7 @@ namespace trunkline::grid::sim {
 // What all nodes share.
 struct Rules {
   bool has_faults = true;
+  bool has_changes = true;  // of peers, and nodes that are drained
   NodeOptions options{};
 };
 
@@ -50,8 +51,11 @@ class SimNode final : public NodeEvents {
 
   void start(const std::vector<std::string>& names);
   void crash();
+  void drain(TimePoint until);
 
   [[nodiscard]] bool is_up() const { return core_ != nullptr; }
+
+  [[nodiscard]] bool is_draining() const { return is_draining_; }
 
   [[nodiscard]] std::uint64_t life() const { return life_; }
 
@@ -78,6 +82,8 @@ class SimNode final : public NodeEvents {
   [[nodiscard]] std::string check() const;
   // Calls that are somehow still there, although all have ended.
   [[nodiscard]] std::string still_running() const;
+  // The same and memory, while others may still knock.
+  [[nodiscard]] std::string left_behind() const;
   [[nodiscard]] std::string left_over() const;
 
   void on_call(Mux& mux, CallRef call, const PeerCall& what, Arrived payload) override;
@@ -164,6 +170,7 @@ class SimNode final : public NodeEvents {
   std::map<std::uint64_t, Flow> flows_;
   std::map<std::uint64_t, Waiting> waiting_;
   bool is_in_turn_ = false;
+  bool is_draining_ = false;
 };
 
 }  // namespace trunkline::grid::sim

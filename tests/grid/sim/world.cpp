@@ -44,6 +44,7 @@ Rules random_rules(Random& random) {
   options.memory_bytes_max = 60'000 + random.below(600'000);
   options.handshake_deadline = 1s;
   options.probe_timeout = 200ms;
+  rules.has_changes = random.one_in(2);
   options.reverse_dial_after = rules.has_faults && !random.one_in(3) ? 500ms : 1ms;
   return rules;
 }
@@ -82,6 +83,12 @@ void World::note(const std::string& line) {
 void World::start(std::size_t node) {
   note(fmt::format("{} starts", nodes_[node]->name()));
   nodes_[node]->start(names_);
+}
+
+void World::start_again(std::size_t node) {
+  if (!nodes_[node]->is_up()) {
+    start(node);
+  }
 }
 
 // --- the network ---
@@ -257,11 +264,7 @@ void World::break_something() {
     if (nodes_[node]->is_up()) {
       note(fmt::format("{} is killed", nodes_[node]->name()));
       nodes_[node]->crash();
-      schedule_.after(schedule_.between(0ms, 2s), [this, node] {
-        if (!nodes_[node]->is_up()) {
-          start(node);
-        }
-      });
+      schedule_.after(schedule_.between(0ms, 2s), [this, node] { start_again(node); });
     }
   }
 }
@@ -315,6 +318,9 @@ Outcome World::run() {
   schedule_.after(101ms, [this] {
     plan_calls();
     plan_faults();
+    if (rules_.has_changes) {
+      plan_changes();
+    }
   });
   run_for(kTrouble);
   is_troubled_ = false;
@@ -331,7 +337,7 @@ Outcome World::run() {
   if (outcome_.check.empty()) {
     check_connected();
     for (const auto& node : nodes_) {
-      node->turn([&node, this] { node->core().drain(schedule_.now() + kDraining); });
+      node->drain(schedule_.now() + kDraining);
     }
     run_for(2 * kDraining);
     check_left_over();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One run: some nodes, everybody a peer of everybody, calls and streams of every shape, and a
-// network that delays, stalls, cuts and swallows while nodes are killed and started again. Then the
-// trouble ends: every call has to end, every pair has to be connected; and after a drain nothing
-// may be left.
+// network that delays, stalls, cuts and swallows while nodes are killed, drained and started again
+// and peers removed and added. Then the trouble ends: every call has to end, every pair has to be
+// connected; and after a drain nothing may be left.
 #pragma once
 
 #include "grid/sim/ledger.h"
@@ -44,8 +44,13 @@ class World final : private NetworkEvents, private NodeWorld {
   void plan_calls();
   void call_something();
   void plan_faults();
+  void plan_changes();
+  void remove_one();
+  void drain_one();
+  void restart(std::size_t node);
   void break_something();
   void start(std::size_t node);
+  void start_again(std::size_t node);
   void check_connected();
   void check_left_over();
   [[nodiscard]] Asked something(std::uint64_t key);
