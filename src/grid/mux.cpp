@@ -50,9 +50,7 @@ Mux::Mux(const MuxOptions& options, const Agreement& agreement, Side side, Memor
 
 Mux::~Mux() {
   *peers_handlers_ -= handlers_;
-  for (const std::unique_ptr<Call>& call : slots_) {
-    pool_.release(call->reserved + (call->in != nullptr ? call->in->reserved : 0));
-  }
+  pool_.release(reserved_bytes());
 }
 
 void Mux::arm_ping(TimePoint due) {
@@ -179,6 +177,14 @@ MuxStats Mux::stats() const {
   stats.handlers = handlers_;
   stats.unsent_bytes = unsent_bytes_;
   return stats;
+}
+
+std::size_t Mux::reserved_bytes() const {
+  std::size_t sum = 0;
+  for (const std::unique_ptr<Call>& call : slots_) {
+    sum += call->reserved + (call->in != nullptr ? call->in->reserved : 0);
+  }
+  return sum;
 }
 
 std::string Mux::check() const {

@@ -226,6 +226,9 @@ class Mux {
 
   [[nodiscard]] MuxStats stats() const;
 
+  // Of the pool, by its calls. Counted anew: for checks.
+  [[nodiscard]] std::size_t reserved_bytes() const;
+
   // Recomputes what is kept by counting. Empty, or what is wrong. For tests and the simulation.
   [[nodiscard]] std::string check() const;
 

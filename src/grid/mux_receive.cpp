@@ -256,6 +256,12 @@ Result<void> Mux::on_response(const Message& message) {
     return broken(fmt::format("a response to call {}, which is {}", message.id,
                               call->out != nullptr ? "not sent completely" : "answered already"));
   }
+  if (!message.more && message.payload.size() > options_.limits.message_bytes_max) {
+    end_own(*call, LastWord::kNone,
+            {.code = FailureCode::kTooLarge,
+             .text = fmt::format("a response of {} bytes", message.payload.size())});
+    return {};
+  }
   if (!message.more) {
     const std::uint64_t token = call->token;
     call->is_held = false;
@@ -300,17 +306,19 @@ Result<void> Mux::on_data(const Message& message, TimePoint /*now*/) {
       !counted.has_value()) {
     return counted;
   }
-  if (!message.more) {
+  const std::size_t bytes = message.more ? message.total : message.payload.size();
+  const bool is_too_large = bytes > options_.limits.message_bytes_max;
+  if (!message.more && !is_too_large) {
     events_.on_message(*this, ref_of(*call), call->token, Arrived(message.payload));
     return {};
   }
   // Begun, so that what is refused is given up as a whole.
   call->in = std::make_unique<Incoming>(
       Incoming{.bytes = std::string(message.payload), .total = message.total, .is_counted = true});
-  const std::uint64_t until = call->received + message.total - message.payload.size();
-  if (message.total > options_.limits.message_bytes_max) {
+  const std::uint64_t until = call->received + bytes - message.payload.size();
+  if (is_too_large) {
     refuse(*call, {.code = FailureCode::kTooLarge,
-                   .text = fmt::format("a message of {} bytes, {} are taken", message.total,
+                   .text = fmt::format("a message of {} bytes, {} are taken", bytes,
                                        options_.limits.message_bytes_max)});
   } else if (!grant_message(*call, until)) {
     TRUNKLINE_SOMETIMES("no memory to put a stream's message together");

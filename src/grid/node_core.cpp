@@ -362,8 +362,10 @@ void NodeCore::for_each_peer(const std::function<void(const PeerStatus&)>& visit
 }
 
 std::string NodeCore::check() const {
+  std::size_t reserved = 0;
   for (const auto& [id, connection] : connections_) {
     if (connection->mux != nullptr) {
+      reserved += connection->mux->reserved_bytes();
       if (std::string wrong_there = connection->mux->check(); !wrong_there.empty()) {
         return wrong_there;
       }
@@ -373,9 +375,14 @@ std::string NodeCore::check() const {
     }
   }
   for (const std::unique_ptr<Mux>& orphan : orphans_) {
+    reserved += orphan->reserved_bytes();
     if (std::string wrong_there = orphan->check(); !wrong_there.empty()) {
       return "of a lost connection: " + wrong_there;
     }
+  }
+  if (reserved != pool_.used()) {
+    return fmt::format("calls have reserved {} bytes, the pool has given {}", reserved,
+                       pool_.used());
   }
   for (const auto& [name, peer] : peers_) {
     if (peer->active != nullptr && find(peer->active->id) != peer->active) {

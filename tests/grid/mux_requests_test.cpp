@@ -341,5 +341,30 @@ TEST_F(Requests, FramesCarryChecksumsWhenAgreed) {
   EXPECT_FALSE(b->mux->on_frame(frame, now).has_value());
 }
 
+TEST_F(Requests, AResponseOfOnePieceThatIsLargerThanAllowedIsRefused) {
+  MuxOptions narrow = small();
+  narrow.limits.message_bytes_max = 2000;
+  make(narrow, small());
+  a->call("x", "");
+  pump();
+  EXPECT_EQ(
+      why_refused(*a, {.type = MessageType::kResponse, .id = 1, .payload = std::string(3000, 'x')}),
+      "");
+  EXPECT_EQ(a->events(), Lines{"failure 1 too_large"});
+}
+
+TEST_F(Requests, DataOfOnePieceThatIsLargerThanAllowedIsRefused) {
+  MuxOptions narrow = small();
+  narrow.limits.message_bytes_max = 2000;
+  narrow.limits.stream_window = 4096;
+  make(narrow, small());
+  a->open("x", "");
+  pump();
+  EXPECT_EQ(
+      why_refused(*a, {.type = MessageType::kData, .id = 1, .payload = std::string(3000, 'x')}),
+      "");
+  EXPECT_EQ(a->events(), Lines{"failure 1 too_large"});
+}
+
 }  // namespace
 }  // namespace trunkline::grid

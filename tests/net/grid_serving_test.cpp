@@ -43,12 +43,6 @@ class GridBlocking : public TwoNodes {
     return promise->get_future();
   }
 
-  // Handlers wait at the gate, so it goes last.
-  void TearDown() override {
-    one->stop();
-    two->stop();
-  }
-
   Gate gate;
 };
 

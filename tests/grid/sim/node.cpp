@@ -3,8 +3,6 @@
 // The node's loop: turns, what is sent, what the core wants of the world.
 #include "grid/sim/node.h"
 
-#include "grid/sim/reserved.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -176,10 +174,6 @@ void SimNode::on_refused(std::string_view peer, const Refusal& refusal, bool by_
 std::string SimNode::check() const {
   if (std::string wrong = core_->check(); !wrong.empty()) {
     return wrong;
-  }
-  if (const std::size_t reserved = reserved_of(*core_); reserved != core_->pool().used()) {
-    return fmt::format("calls have reserved {} bytes, the pool has given {}", reserved,
-                       core_->pool().used());
   }
   std::size_t unread = 0;
   for (const auto& [token, flow] : flows_) {
