@@ -132,13 +132,13 @@ TEST_F(GridCuts, AtAnyByteOfEitherDirectionEachCallEndsOnceWellOrAsLost) {
       }
       const Ends ends = all_kinds();
       EXPECT_EQ(ends.otherwise, 0) << place;
-      EXPECT_GT(ends.lost, 0) << place;
       lost += ends.lost;
       expect_well();
     }
   }
-  // Nothing is left of them.
+  // A cut may have come before the calls, with what the nodes say by themselves; but not each time.
   EXPECT_GT(lost, 50);
+  // Nothing is left of them.
   EXPECT_EQ(one->peers()[0].calls_open, 0U);
   EXPECT_EQ(one->peers()[0].unsent_bytes, 0U);
 }

@@ -19,6 +19,9 @@
 
 namespace trunkline::sim {
 
+// The error that a server answers with when it could not say why.
+inline constexpr std::uint32_t kInternal = 100;
+
 class World;
 
 // One channel as a client sees it.

@@ -16,7 +16,6 @@ using Phase = ClientChannel::Phase;
 
 namespace {
 
-constexpr std::uint32_t kInternal = 100;
 constexpr std::uint32_t kUnrecoverable = 112;
 constexpr std::uint32_t kInsufficientState = 2500;
 

@@ -14,12 +14,6 @@ namespace trunkline::sim {
 
 using Phase = ClientChannel::Phase;
 
-namespace {
-
-constexpr std::uint32_t kInternal = 100;
-
-}  // namespace
-
 std::string Client::connect_body() {
   if (!behaviour_.has_token) {
     return "{}";
