@@ -61,7 +61,7 @@ Call* Mux::find(CallRef ref) {
     return nullptr;
   }
   Call& call = *slots_[ref.index];
-  return call.is_held && call.generation == ref.generation && call.in_use() ? &call : nullptr;
+  return call.is_held && call.generation == ref.generation ? &call : nullptr;
 }
 
 Call* Mux::on_wire(std::uint64_t id) {

@@ -18,6 +18,11 @@ namespace {
 // One after the other, so that the round trip is known before there is much to send.
 constexpr std::uint64_t kFirstPings = 4;
 
+// Of the message that begins here, however many pieces it comes in.
+std::size_t whole_bytes(const Message& first) {
+  return first.more ? first.total : first.payload.size();
+}
+
 bool has_counted_payload(MessageType type) {
   return type >= MessageType::kRequest && type <= MessageType::kChunk;
 }
@@ -152,7 +157,7 @@ std::optional<Failure> Mux::why_refuse(const Message& message, Call& call) {
   const auto because = [](FailureCode code, std::string text) {
     return Failure{.code = code, .not_run = true, .text = std::move(text)};
   };
-  const std::size_t bytes = message.more ? message.total : message.payload.size();
+  const std::size_t bytes = whole_bytes(message);
   if (is_draining_ && drain_ == Drain::kEnding) {
     return because(FailureCode::kDraining, "the node is ending");
   }
@@ -256,13 +261,9 @@ Result<void> Mux::on_response(const Message& message) {
     return broken(fmt::format("a response to call {}, which is {}", message.id,
                               call->out != nullptr ? "not sent completely" : "answered already"));
   }
-  if (!message.more && message.payload.size() > options_.limits.message_bytes_max) {
-    end_own(*call, LastWord::kNone,
-            {.code = FailureCode::kTooLarge,
-             .text = fmt::format("a response of {} bytes", message.payload.size())});
-    return {};
-  }
-  if (!message.more) {
+  const std::size_t bytes = whole_bytes(message);
+  const bool is_too_large = bytes > options_.limits.message_bytes_max;
+  if (!message.more && !is_too_large) {
     const std::uint64_t token = call->token;
     call->is_held = false;
     leave_wire(*call);
@@ -270,11 +271,11 @@ Result<void> Mux::on_response(const Message& message) {
     events_.on_result(*this, token, Arrived(message.payload));
     return {};
   }
-  if (message.total > options_.limits.message_bytes_max || !pool_.try_reserve(message.total)) {
-    const bool is_large = message.total > options_.limits.message_bytes_max;
-    end_own(*call, LastWord::kCancel,
-            {.code = is_large ? FailureCode::kTooLarge : FailureCode::kMemory,
-             .text = fmt::format("a response of {} bytes", message.total)});
+  if (is_too_large || !pool_.try_reserve(bytes)) {
+    // What has come whole leaves the peer nothing to stop.
+    end_own(*call, message.more ? LastWord::kCancel : LastWord::kNone,
+            {.code = is_too_large ? FailureCode::kTooLarge : FailureCode::kMemory,
+             .text = fmt::format("a response of {} bytes", bytes)});
     return {};
   }
   call->in =
@@ -306,7 +307,7 @@ Result<void> Mux::on_data(const Message& message, TimePoint /*now*/) {
       !counted.has_value()) {
     return counted;
   }
-  const std::size_t bytes = message.more ? message.total : message.payload.size();
+  const std::size_t bytes = whole_bytes(message);
   const bool is_too_large = bytes > options_.limits.message_bytes_max;
   if (!message.more && !is_too_large) {
     events_.on_message(*this, ref_of(*call), call->token, Arrived(message.payload));
