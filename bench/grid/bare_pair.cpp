@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -117,17 +118,18 @@ class BarePair final : public Subject {
 
   std::optional<double> bulk(std::size_t bytes) override {
     const std::uint64_t count = kBulkBytes / bytes;
-    const std::vector<char> payload(bytes, 'x');
+    // As many as are sent, so that both read from memory that no cache holds.
+    const std::vector<std::string> prepared(count, std::string(bytes, 'x'));
     const Head head{bytes, 0};
     const std::uint64_t began = now_ns();
     std::uint64_t answered = 0;
     char answer = 0;
-    for (std::uint64_t i = 0; i < count; ++i) {
-      if (i - answered >= kBulkInFlight) {
+    for (std::uint64_t sent = 0; sent < count; ++sent) {
+      if (sent - answered >= kBulkInFlight) {
         answered += read_all(client_, &answer, 1) ? 1U : 0U;
       }
       write_all(client_, &head, sizeof head);
-      write_all(client_, payload.data(), payload.size());
+      write_all(client_, prepared[sent].data(), bytes);
     }
     while (answered < count) {
       answered += read_all(client_, &answer, 1) ? 1U : 0U;

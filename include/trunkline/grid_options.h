@@ -66,6 +66,10 @@ struct GridOptions {
   std::size_t handlers_max = 4096;
   // For handlers that block, of all peers; made when they are needed. What finds none free waits.
   unsigned blocking_threads = 8;
+  // The node's thread looks so long for the next event before it sleeps, where events come that
+  // soon after each other and nobody else wants the core: waking a core takes longer than a call.
+  // 0: it sleeps at once. At most a second.
+  std::chrono::microseconds busy_poll{50};
 
   std::chrono::milliseconds ping_interval{10'000};   // a peer silent for two of them is gone
   std::chrono::milliseconds write_deadline{10'000};  // since the peer took a byte

@@ -39,12 +39,14 @@ struct MuxOptions {
   PeerLimits limits{};
   // Pieces of a message; a small call waits for at most a few of them.
   std::size_t chunk_bytes = 16UL * 1024;
+  // A frame of whole messages ends behind so much: the peer works on them while this side goes on.
+  std::size_t small_frame_bytes = 16UL * 1024;
   // What may be under way to this side: as much as comes in two round trips of an idle link and
   // connection_queueing, but no more than this and no less than limits.connection_window.
   // Everything that is sent waits behind what is under way, small calls too, so it is not as much
   // as there is memory.
   std::uint64_t connection_window_max = 8UL * 1024 * 1024;
-  Duration connection_queueing = std::chrono::microseconds(300);
+  Duration connection_queueing = std::chrono::microseconds(150);
   // What a stream may hold unread, while the pool is not used up; at least limits.stream_window.
   std::size_t stream_window_max = 256UL * 1024;
   // Handlers of the peer's calls that may run at once, over all its connections, those of cancelled

@@ -239,8 +239,12 @@ class Mux {
   struct Batch {
     std::string& out;
     std::size_t end = 0;
+    std::size_t small_end = 0;  // as long as it has no piece of a large message
+    bool has_piece = false;
 
     [[nodiscard]] std::size_t room() const { return out.size() < end ? end - out.size() : 0; }
+
+    [[nodiscard]] bool is_done() const { return !has_piece && out.size() >= small_end; }
   };
 
   // A name that this side has given, or will give, a number.

@@ -45,7 +45,9 @@ void Mux::gather(std::string& out, std::size_t bytes_max, TimePoint now) {
   const std::size_t begin = out.size();
   const std::size_t frame = std::min<std::size_t>(std::max<std::size_t>(bytes_max, kFrameBytesMin),
                                                   peer_.frame_bytes_max);
-  Batch batch{out, begin + frame - (checksum_ ? kChecksumBytes : 0U)};
+  Batch batch{.out = out,
+              .end = begin + frame - (checksum_ ? kChecksumBytes : 0U),
+              .small_end = begin + options_.small_frame_bytes};
   if (owes_ping_) {
     ping_sent_ = now;
   }
@@ -131,7 +133,7 @@ bool Mux::may_send(const Call& call) const {
 }
 
 void Mux::gather_data(Batch& batch, TimePoint now) {
-  while (batch.room() >= kDataRoom && spent_ < send_limit_) {
+  while (batch.room() >= kDataRoom && !batch.is_done() && spent_ < send_limit_) {
     Call* call = scheduler_.next();
     if (call == nullptr) {
       return;
@@ -212,6 +214,7 @@ bool Mux::send_piece(Call& call, Batch& batch, TimePoint now) {
   message.more = bytes < left;
   message.total = message.more && !out.is_begun ? static_cast<std::uint32_t>(left) : 0;
   append(batch, message);
+  batch.has_piece = batch.has_piece || message.more || out.is_begun;
   if (!out.is_opening) {
     call.spent += bytes + (out.is_begun ? 0 : kDataCost);
   }

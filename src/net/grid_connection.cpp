@@ -254,6 +254,9 @@ bool GridConnection::on_text(std::span<char> /*message*/) {
 bool GridConnection::on_binary(std::span<char> message) {
   driver_.core().received(id_, {message.data(), message.size()});
   driver_.program().wake_receivers();
+  // What has come of the next frame meanwhile can wait for it: the peer has nothing to do until it
+  // gets the answers to this one.
+  flush();
   return state_ == State::kOpen;
 }
 

@@ -12,6 +12,7 @@
 #include "core/string_map.h"
 #include "grid/node_core.h"
 #include "net/blocking_threads.h"
+#include "net/busy_poll.h"
 #include "net/grid_connection.h"
 #include "net/grid_program.h"
 #include "net/grid_wire.h"
@@ -124,6 +125,7 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
 
   void run();
   void turn();
+  bool poll_for_a_moment();
   void take_mail();
   void end_turn();
   void arm_timer();
@@ -181,6 +183,7 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
   bool is_in_turn_ = false;
   bool is_event_begun_ = false;
   bool is_stopping_ = false;
+  BusyPoll busy_poll_;
   Random random_;
   std::vector<char> read_buffer_;
   std::string write_buffer_;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Beginning and end of the node's thread, and its mail.
+#include "net/clock.h"
 #include "net/grid_driver.h"
 
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
+#include <sched.h>
 
 #include <system_error>
 #include <utility>
@@ -220,12 +222,32 @@ void GridDriver::run() {
 
 void GridDriver::turn() {
   is_event_begun_ = false;
-  io_.run_one();
+  if (io_.poll_one() == 0 && !poll_for_a_moment()) {
+    const TimePoint asleep = monotonic_now();
+    io_.run_one();
+    busy_poll_.slept(monotonic_now() - asleep);
+  }
   is_event_begun_ = false;
   for (int handled = 1; handled < kHandlersPerTurn && io_.poll_one() > 0; ++handled) {
     is_event_begun_ = false;
   }
   end_turn();
+}
+
+// True: an event has come, and was handled.
+bool GridDriver::poll_for_a_moment() {
+  if (!busy_poll_.begin(monotonic_now())) {
+    return false;
+  }
+  for (bool goes_on = true; goes_on;) {
+    ::sched_yield();
+    goes_on = busy_poll_.goes_on(monotonic_now());
+    if (io_.poll_one() > 0) {
+      busy_poll_.found();
+      return true;
+    }
+  }
+  return false;
 }
 
 void GridDriver::take_mail() {

@@ -333,6 +333,9 @@ Result<std::unique_ptr<GridNode>> GridNode::create(GridOptions options) {
   if (options.is_guest && !options.listen.empty()) {
     return fail(ErrorCode::kConfig, "a guest dials and does not listen");
   }
+  if (options.busy_poll < std::chrono::seconds(0) || options.busy_poll > std::chrono::seconds(1)) {
+    return fail(ErrorCode::kConfig, "busy_poll is from 0 to a second");
+  }
   Result<net::GridCertificates> certificates = net::GridCertificates::load(options);
   if (!certificates.has_value()) {
     return std::unexpected(certificates.error());

@@ -303,6 +303,22 @@ TEST_F(Connection, AFrameNeverIsLongerThanThePeerTakes) {
   EXPECT_EQ(a->mux->stats().unsent_bytes, 0U);
 }
 
+// The peer works on the first ones while this side writes the next.
+TEST_F(Connection, WholeMessagesGoInSmallFramesAndPiecesInLargeOnes) {
+  make(MuxOptions{}, MuxOptions{});
+  for (int i = 0; i < 128; ++i) {
+    a->call("echo", std::string(512, 'x'));
+  }
+  std::size_t calls = 0;
+  for (std::string frame = a->frame(); !frame.empty(); frame = a->frame()) {
+    EXPECT_LT(frame.size(), a->options.small_frame_bytes + 1024);
+    ++calls;
+  }
+  EXPECT_EQ(calls, 5);
+  a->call("echo", std::string(1UL << 20U, 'x'));
+  EXPECT_GT(a->frame().size(), 60'000);
+}
+
 TEST_F(Connection, RefusalsAreStateAndNotAQueue) {
   // The peer asks and cancels, again and again, and never reads: nothing piles up.
   MuxOptions none = small();
