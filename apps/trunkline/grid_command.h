@@ -59,4 +59,10 @@ template <class T>
   return begin(std::move(task)).get();
 }
 
+// What a stream's send() or receive() comes to.
+template <class Waiting>
+[[nodiscard]] typename Waiting::Value wait_for(Waiting waiting) {
+  return wait_for(std::move(waiting).as_task());
+}
+
 }  // namespace trunkline::app

@@ -26,6 +26,10 @@ class Task;
 
 namespace detail {
 
+struct Detached;
+template <class T, class Done>
+Detached start_task(Task<T> task, Done done);
+
 // Goes on with whoever awaits the task, on the thread that ended it, without growing the stack.
 struct FinalAwaiter {
   [[nodiscard]] bool await_ready() const noexcept { return false; }
@@ -111,6 +115,9 @@ class [[nodiscard]] Task {
   }
 
  private:
+  template <class U, class Done>
+  friend detail::Detached detail::start_task(Task<U> task, Done done);
+
   Handle handle_;
 };
 
@@ -137,16 +144,38 @@ struct Detached {
   };
 };
 
+// Runs a task to its end and leaves there what it has come to.
+template <class T>
+struct UntilEnded {
+  std::coroutine_handle<TaskPromise<T>> task;
+
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
+    task.promise().continuation = awaiting;
+    return task;
+  }
+
+  void await_resume() const noexcept {}
+};
+
 template <class T, class Done>
-Detached start_task(Task<T> task, Done done) {
+void tell_end(TaskPromise<T>& ended, Done& done) {
   std::optional<T> value;
   try {
-    value.emplace(co_await std::move(task));
+    value.emplace(ended.take());
   } catch (...) {
     done(std::optional<T>{}, std::current_exception());
-    co_return;
+    return;
   }
   done(std::move(value), std::exception_ptr{});
+}
+
+// Its frame is there for as long as the task runs: it holds no value and no exception.
+template <class T, class Done>
+Detached start_task(Task<T> task, Done done) {
+  co_await UntilEnded<T>{task.handle_};
+  tell_end(task.handle_.promise(), done);
 }
 
 }  // namespace detail

@@ -78,11 +78,11 @@ bool detail::GridHop::await_suspend(std::coroutine_handle<> waiter) {
 }
 
 GridResult<void> GridBlockingStream::send(Bytes message) {
-  return wait_for(stream_.send(std::move(message)));
+  return wait_for(stream_.send(std::move(message)).as_task());
 }
 
 GridResult<std::optional<Bytes>> GridBlockingStream::receive() {
-  return wait_for(stream_.receive());
+  return wait_for(stream_.receive().as_task());
 }
 
 void GridNode::handle_blocking(std::string handler_name, GridBlockingHandler handler) {

@@ -69,11 +69,8 @@ class GridDriver final : public std::enable_shared_from_this<GridDriver>,
   bool post(GridTask task);
   // So many tasks wait that no more calls should be added.
   [[nodiscard]] bool is_swamped();
-  [[nodiscard]] static GridStream make_stream(const std::shared_ptr<GridStreamState>& state);
-
-  static const std::shared_ptr<GridStreamState>& state_of(const GridStream& stream) {
-    return stream.state_;
-  }
+  // Once a stream: the others are copies of it.
+  [[nodiscard]] static GridStream make_stream(GridStreamState& state);
 
   [[nodiscard]] bool has_stopped();
 

@@ -159,16 +159,14 @@ Task<GridResult<GridStream>> GridPeer::open(std::string handler, Bytes payload,
   pending->handler = std::move(handler);
   pending->payload = std::move(payload);
   pending->options = std::move(options);
-  pending->stream = std::make_shared<net::GridStreamState>();
+  pending->stream = new net::GridStreamState(driver, driver.get());
   pending->stream->is_caller = true;
-  pending->stream->driver = driver;
-  pending->stream->home = driver.get();
   auto answer = net::grid_await<Answer>(
       [&driver, &place, &pending](GridOnce<Answer> once) {
         pending->opened = [told = std::move(once),
                            state = pending->stream](GridResult<void> result) mutable {
           // Dropped with the answer, when nobody waits for it any more.
-          told.tell(result.has_value() ? Answer(net::GridDriver::make_stream(state))
+          told.tell(result.has_value() ? Answer(net::GridDriver::make_stream(*state))
                                        : Answer(std::unexpected(std::move(result.error()))));
         };
         driver->dispatch([there = driver.get(), place, begun = std::move(pending)]() mutable {
@@ -182,86 +180,6 @@ Task<GridResult<GridStream>> GridPeer::open(std::string handler, Bytes payload,
         });
       });
   co_return co_await answer;
-}
-
-// --- streams ---
-
-namespace {
-
-// Asks a stream for something on the node's thread.
-template <class Answer, class Ask>
-void ask_stream(const std::shared_ptr<net::GridStreamState>& state, GridOnce<Answer> told,
-                Ask ask) {
-  if (const std::shared_ptr<net::GridDriver> driver = state->driver.lock()) {
-    driver->dispatch([state, told = std::move(told), ask = std::move(ask)]() mutable {
-      ask(*state, std::move(told));
-    });
-  }
-}
-
-// Nobody waits any more for what a stream was asked for.
-auto withdraw_from(const std::shared_ptr<net::GridStreamState>& state) {
-  return [&state](const void* key) {
-    if (const std::shared_ptr<net::GridDriver> driver = state->driver.lock()) {
-      driver->dispatch([there = state, key] { there->withdraw(key); });
-    }
-  };
-}
-
-}  // namespace
-
-Task<GridResult<void>> GridStream::send(Bytes message) {
-  using Answer = GridResult<void>;
-  const std::shared_ptr<net::GridStreamState> state = state_;
-  if (std::optional<Answer> done = state->try_send(message); done.has_value()) {
-    co_return std::move(*done);
-  }
-  auto answer = net::grid_await<Answer>(
-      [&state, &message](GridOnce<Answer> once) {
-        ask_stream<Answer>(state, std::move(once),
-                           [bytes = std::move(message)](net::GridStreamState& there,
-                                                        GridOnce<Answer> told) mutable {
-                             const void* const key = told.key();
-                             there.send(std::move(bytes), key,
-                                        [told = std::move(told)](Answer sent) mutable {
-                                          told.tell(std::move(sent));
-                                        });
-                           });
-      },
-      withdraw_from(state));
-  co_return co_await answer;
-}
-
-Task<GridResult<std::optional<Bytes>>> GridStream::receive() {
-  using Answer = GridResult<std::optional<Bytes>>;
-  const std::shared_ptr<net::GridStreamState> state = state_;
-  if (std::optional<Answer> done = state->try_receive(); done.has_value()) {
-    co_return std::move(*done);
-  }
-  auto answer = net::grid_await<Answer>(
-      [&state](GridOnce<Answer> once) {
-        ask_stream<Answer>(state, std::move(once),
-                           [](net::GridStreamState& there, GridOnce<Answer> told) {
-                             const void* const key = told.key();
-                             there.receive(key, [told = std::move(told)](Answer message) mutable {
-                               told.tell(std::move(message));
-                             });
-                           });
-      },
-      withdraw_from(state));
-  co_return co_await answer;
-}
-
-void GridStream::finish() {
-  if (const std::shared_ptr<net::GridDriver> driver = state_->driver.lock()) {
-    driver->dispatch([state = state_] { state->finish(); });
-  }
-}
-
-void GridStream::cancel() {
-  if (const std::shared_ptr<net::GridDriver> driver = state_->driver.lock()) {
-    driver->dispatch([there = driver.get(), state = state_] { there->program().cancel(*state); });
-  }
 }
 
 // --- inline replies ---

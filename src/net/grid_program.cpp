@@ -78,7 +78,11 @@ GridError cancelled_error() {
   return {GridCode::kCancelled, GridOrigin::kCaller, 0, false, "cancelled by the caller"};
 }
 
-GridProgram::~GridProgram() = default;
+GridProgram::~GridProgram() {
+  while (GridStreamState* const stream = streams_.front()) {
+    drop(*stream);
+  }
+}
 
 // --- calls of our own ---
 
@@ -156,31 +160,32 @@ void GridProgram::attempt(GridPending& pending) {
   pending.mux = *mux;
   pending.ref = *ref;
   if (!is_request) {
-    const std::shared_ptr<GridStreamState> stream = std::move(pending.stream);
+    const GridStreamPtr stream = std::move(pending.stream);
     stream->mux = *mux;
     stream->ref = *ref;
-    streams_.emplace(stream.get(), stream);
-    if (options_.trace) {
-      stream->traced = std::make_unique<const GridStreamState::Traced>(
-          pending.peer, pending.handler, pending.began);
+    keep(*stream);
+    const std::stop_token& stop = pending.options.stop;
+    if (options_.trace || stop.stop_possible()) {
+      stream->caller = std::make_unique<GridStreamState::Caller>(
+          pending.peer, pending.handler, pending.began, static_cast<bool>(options_.trace));
+      watch_stop_of(*stream, stop);
     }
-    watch_stop_of(*stream, pending.options.stop);
     finish(pending, std::string_view{});
   }
 }
 
 void GridProgram::watch_stop_of(GridStreamState& stream, const std::stop_token& stop) {
   if (stop.stop_possible()) {  // requested meanwhile: it is called here
-    stream.on_stop = std::make_unique<GridStreamState::StopCallback>(
-        stop, [driver = driver_, weak = stream.weak_from_this()] {
-          if (const std::shared_ptr<GridDriver> there = driver.lock()) {
-            there->post([driver_there = there.get(), weak] {
-              if (const std::shared_ptr<GridStreamState> state = weak.lock()) {
-                driver_there->program().cancel(*state);
-              }
-            });
-          }
-        });
+    // Its destructor, which is that of the stream's, waits for one that runs on another thread.
+    stream.caller->on_stop.emplace(stop, [driver = driver_, at = &stream] {
+      const std::shared_ptr<GridDriver> there = driver.lock();
+      if (there == nullptr || !at->try_add_reference()) {
+        return;
+      }
+      there->post([driver_there = there.get(), state = GridStreamPtr(at, false)] {
+        driver_there->program().cancel(*state);
+      });
+    });
   }
 }
 
@@ -340,7 +345,7 @@ void GridProgram::on_call(grid::Mux& mux, grid::CallRef call, const grid::PeerCa
   }
   GridRequest request = request_of(mux, what, payload);
   if (is_stream) {
-    serve_stream(handler, std::get<StreamServing>(*handler), mux, call, std::move(request));
+    serve_stream(handler, mux, call, std::move(request));
   } else {
     serve(handler, std::get<GridHandler>(*handler), mux, call, std::move(request));
   }
@@ -366,21 +371,14 @@ void GridProgram::serve_inline(const Handler& handler, grid::Mux& mux, grid::Cal
   }
 }
 
-std::shared_ptr<GridServed> GridProgram::begin_serving(std::shared_ptr<const Handler> keeper,
-                                                       grid::Mux& mux, grid::CallRef call,
-                                                       GridRequest& request) {
-  auto served = std::make_shared<GridServed>();
+void GridProgram::serve(std::shared_ptr<const Handler> keeper, const GridHandler& handler,
+                        grid::Mux& mux, grid::CallRef call, GridRequest request) {
+  const auto served = std::make_shared<GridServed>();
   served->mux = &mux;
   served->ref = call;
   served->handler = std::move(keeper);
   request.stop = served->stop.get_token();
   served_.emplace(served.get(), served);
-  return served;
-}
-
-void GridProgram::serve(std::shared_ptr<const Handler> keeper, const GridHandler& handler,
-                        grid::Mux& mux, grid::CallRef call, GridRequest request) {
-  const std::shared_ptr<GridServed> served = begin_serving(std::move(keeper), mux, call, request);
   mux.set_token(call, token_of(served.get(), kServedTag));
   auto done = [driver = driver_, served](std::optional<GridResult<Bytes>> answer,
                                          const std::exception_ptr& thrown) {
@@ -394,10 +392,11 @@ void GridProgram::serve(std::shared_ptr<const Handler> keeper, const GridHandler
   run_handler([&] { return handler(std::move(request)); }, std::move(done));
 }
 
-void GridProgram::serve_stream(std::shared_ptr<const Handler> keeper, const StreamServing& handler,
-                               grid::Mux& mux, grid::CallRef call, GridRequest request) {
+void GridProgram::serve_stream(std::shared_ptr<const Handler> keeper, grid::Mux& mux,
+                               grid::CallRef call, GridRequest request) {
+  const StreamServing& handler = std::get<StreamServing>(*keeper);
   const std::size_t streams_max = handler.limits.streams_max;
-  if (streams_max > 0 && *handler.running >= streams_max) {
+  if (streams_max > 0 && handler.running >= streams_max) {
     mux.fail(call, {.code = grid::FailureCode::kBusy,
                     .not_run = true,
                     .text = fmt::format("{} streams of '{}' are open, as many as there may be",
@@ -408,31 +407,26 @@ void GridProgram::serve_stream(std::shared_ptr<const Handler> keeper, const Stre
   if (handler.limits.window_bytes > 0) {
     mux.limit_window(call, handler.limits.window_bytes);
   }
-  const std::shared_ptr<GridServed> served = begin_serving(std::move(keeper), mux, call, request);
-  served->running = handler.running;
-  ++*served->running;
-  served->stream = std::make_shared<GridStreamState>();
-  served->stream->driver = driver_;
-  served->stream->home = GridDriver::here();
-  served->stream->mux = &mux;
-  served->stream->ref = call;
-  served->stream->stop = served->stop;
-  streams_.emplace(served->stream.get(), served->stream);
-  mux.set_token(call, token_of(served->stream.get(), kStreamTag));
-  auto done = [driver = driver_, served](std::optional<GridResult<void>> answer,
-                                         const std::exception_ptr& thrown) {
-    if (const std::shared_ptr<GridDriver> there = driver.lock()) {
-      const GridResult<void> said = ended<void>(std::move(answer), thrown);
-      there->dispatch([driver_there = there.get(), served,
-                       result = said.has_value() ? GridResult<Bytes>{}
-                                                 : std::unexpected(said.error())]() mutable {
-        driver_there->program().answered(served, std::move(result));
+  const GridStreamPtr stream(new GridStreamState(driver_, GridDriver::here()));
+  stream->mux = &mux;
+  stream->ref = call;
+  stream->stop = std::stop_source();
+  request.stop = stream->stop.get_token();
+  keep(*stream);
+  ++handler.running;
+  mux.set_token(call, token_of(stream.get(), kStreamTag));
+  auto done = [stream, keeper = std::move(keeper)](std::optional<GridResult<void>> how,
+                                                   const std::exception_ptr& thrown) {
+    if (const std::shared_ptr<GridDriver> there = stream->driver.lock()) {
+      there->dispatch([driver_there = there.get(), stream, keeper,
+                       result = ended<void>(std::move(how), thrown)]() mutable {
+        --std::get<StreamServing>(*keeper).running;
+        driver_there->program().returned(*stream, std::move(result));
       });
     }
   };
-  run_handler(
-      [&] { return handler.serve(std::move(request), GridDriver::make_stream(served->stream)); },
-      std::move(done));
+  run_handler([&] { return handler.serve(std::move(request), GridDriver::make_stream(*stream)); },
+              std::move(done));
 }
 
 // A handler has ended, maybe long after anybody waited.
@@ -440,27 +434,28 @@ void GridProgram::answered(const std::shared_ptr<GridServed>& served, GridResult
   if (served_.erase(served.get()) == 0) {
     return;
   }
-  if (served->running != nullptr) {
-    --*served->running;
-  }
   grid::Mux& mux = *served->mux;
-  if (const std::shared_ptr<GridStreamState>& stream = served->stream; stream != nullptr) {
-    stream->inbox.clear();
-    streams_.erase(stream.get());
-  }
   if (!answer.has_value()) {
     mux.fail(served->ref, to_failure(answer.error()));
-  } else if (served->stream != nullptr) {
-    mux.finish(served->ref);
   } else {
     mux.respond(served->ref, std::move(*answer));
   }
   world_.core().touch(mux);
-  if (served->stream != nullptr) {
-    // A copy of it may be with somebody who still waits.
-    served->stream->failed(
-        {GridCode::kCancelled, GridOrigin::kCaller, 0, false, "the handler has returned"});
+}
+
+void GridProgram::returned(GridStreamState& stream, GridResult<void> how) {
+  const GridStreamPtr kept(&stream);
+  stream.inbox.clear();
+  drop(stream);
+  if (!how.has_value()) {
+    stream.mux->fail(stream.ref, to_failure(how.error()));
+  } else {
+    stream.mux->finish(stream.ref);
   }
+  world_.core().touch(*stream.mux);
+  // A copy of it may be with somebody who still waits.
+  stream.failed(
+      {GridCode::kCancelled, GridOrigin::kCaller, 0, false, "the handler has returned"});
 }
 
 void GridProgram::on_stop(std::uint64_t token, const grid::Failure& why) {
@@ -468,14 +463,28 @@ void GridProgram::on_stop(std::uint64_t token, const grid::Failure& why) {
     const std::stop_source stop = served->stop;  // a callback may end the handler
     std::stop_source(stop).request_stop();
   } else if (auto* stream = object_of<GridStreamState>(token, kStreamTag); stream != nullptr) {
-    const std::shared_ptr<GridStreamState> kept = stream->shared_from_this();
+    const GridStreamPtr kept(stream);
     kept->stop.request_stop();
     kept->failed(to_error(why));
   }
 }
 
-std::shared_ptr<GridStreamState> GridProgram::stream_of(std::uint64_t token) const {
-  return object_of<GridStreamState>(token, kStreamTag)->shared_from_this();
+void GridProgram::on_message(std::uint64_t token, grid::Arrived payload) {
+  auto* const stream = object_of<GridStreamState>(token, kStreamTag);
+  stream->arrived(payload.take());
+  if (stream->receiver != nullptr && !std::exchange(stream->is_waking, true)) {
+    to_wake_.emplace_back(stream);
+  }
+}
+
+void GridProgram::on_end(std::uint64_t token) {
+  const GridStreamPtr stream(object_of<GridStreamState>(token, kStreamTag));
+  trace_end(*stream, nullptr);
+  stream->ended();
+}
+
+void GridProgram::on_room(std::uint64_t token) {
+  object_of<GridStreamState>(token, kStreamTag)->has_room();
 }
 
 }  // namespace trunkline::net

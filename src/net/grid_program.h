@@ -6,9 +6,10 @@
 
 #include <trunkline/grid.h>
 
-#include "core/ring.h"
+#include "core/intrusive_list.h"
 #include "core/string_map.h"
 #include "grid/node_core.h"
+#include "net/grid_stream.h"
 
 #include <chrono>
 #include <coroutine>
@@ -58,19 +59,18 @@ struct GridPending {
   grid::Mux* mux = nullptr;
   grid::CallRef ref;
   GridDone done;                            // of a request
-  std::shared_ptr<GridStreamState> stream;  // of a stream, until it is open
+  GridStreamPtr stream;                     // of a stream, until it is open
   std::move_only_function<void(GridResult<void>)> opened;
   std::optional<std::stop_callback<std::function<void()>>> on_stop;
 };
 
-// A handler that runs for a peer's request. Shared by the program and what answers for it.
+// A handler that runs for a peer's request, not a stream's. Shared by the program and what answers
+// for it.
 struct GridServed {
   grid::Mux* mux = nullptr;
   grid::CallRef ref;
   std::stop_source stop;
   std::shared_ptr<const void> handler;  // keeps the function whose coroutine runs
-  std::shared_ptr<GridStreamState> stream;
-  std::shared_ptr<std::size_t> running;  // of its stream handler; this one is counted
 };
 
 struct GridReplyState {
@@ -78,70 +78,6 @@ struct GridReplyState {
   const GridDriver* home = nullptr;  // the same, to compare
   grid::Mux* mux = nullptr;
   grid::CallRef ref;
-};
-
-// Both ends' stream object. All members belong to the node's thread but `driver`. Thousands may be
-// open and idle: what few of them need at a time is kept beside it.
-class GridStreamState : public std::enable_shared_from_this<GridStreamState> {
- public:
-  using ReceiveDone = std::move_only_function<void(GridResult<std::optional<Bytes>>)>;
-  using SendDone = std::move_only_function<void(GridResult<void>)>;
-  using StopCallback = std::stop_callback<std::function<void()>>;
-
-  // What the trace says of a caller's.
-  struct Traced {
-    std::string peer;
-    std::string handler;
-    TimePoint began;
-  };
-
-  // Who waits for room, and for what.
-  struct Sender {
-    Bytes message;
-    const void* key = nullptr;
-    SendDone done;
-  };
-
-  std::weak_ptr<GridDriver> driver;
-  const GridDriver* home = nullptr;  // the same, to compare
-  grid::Mux* mux = nullptr;
-  grid::CallRef ref;
-  bool is_caller = false;
-  bool is_waking = false;    // wake() follows
-  bool is_over = false;      // the grid knows it no more
-  bool input_ended = false;  // everything has come
-  std::unique_ptr<const GridError> error;
-  Ring<Bytes> inbox;  // a deque would cost 600 bytes a stream before its first message
-  ReceiveDone receiver;
-  const void* receiver_key = nullptr;
-  std::unique_ptr<Sender> sender;
-  std::stop_source stop{std::nostopstate};  // of a handler
-  std::unique_ptr<StopCallback> on_stop;
-  std::unique_ptr<const Traced> traced;  // until it is over
-
-  // What the grid tells.
-  void arrived(Bytes message);
-  // Whoever waits gets what has arrived.
-  void wake();
-  void ended();
-  void failed(GridError why);
-  void has_room();
-  // What the program asks; `done` is called once, maybe at once. The key tells it from others.
-  void receive(const void* key, ReceiveDone done);
-  void send(Bytes message, const void* key, SendDone done);
-  // Whoever asked with this key waits no more: nothing is given to it, nothing of it is sent.
-  void withdraw(const void* key);
-  void finish();
-  // The same, from any thread, when it can be done here and now: on the node's thread, with a
-  // message that is there or room for one. Nothing: it cannot, and nothing has happened.
-  [[nodiscard]] std::optional<GridResult<std::optional<Bytes>>> try_receive();
-  [[nodiscard]] std::optional<GridResult<void>> try_send(Bytes& message);
-
- private:
-  void give(Bytes message);
-  [[nodiscard]] Bytes take_first();
-  void end_sender();
-  [[nodiscard]] GridError why_closed() const;
 };
 
 // Thread: the node's.
@@ -171,6 +107,8 @@ class GridProgram {
   void cancel(GridStreamState& stream);
   void let_go(GridStreamState& stream);
   void answered(const std::shared_ptr<GridServed>& served, GridResult<Bytes> answer);
+  // A stream's handler has ended.
+  void returned(GridStreamState& stream, GridResult<void> how);
   // Whoever still waits is told that the node has stopped.
   void stop();
 
@@ -190,14 +128,15 @@ class GridProgram {
   struct StreamServing {
     GridStreamHandler serve;
     GridStreamLimits limits;
-    std::shared_ptr<std::size_t> running = std::make_shared<std::size_t>(0);
+    mutable std::size_t running = 0;
   };
 
   using Handler =
       std::variant<GridHandler, GridInlineHandler, GridInlineContextHandler, StreamServing>;
 
   [[nodiscard]] std::shared_ptr<const Handler> find(std::string_view name) const;
-  [[nodiscard]] std::shared_ptr<GridStreamState> stream_of(std::uint64_t token) const;
+  void keep(GridStreamState& stream);
+  void drop(GridStreamState& stream);
   void attempt(GridPending& pending);
   void ended_by(GridPending& pending, const grid::Failure& failure);
   void wait_for_peer(GridPending& pending);
@@ -208,12 +147,10 @@ class GridProgram {
   void trace_end(GridStreamState& stream, const GridError* error);
   void serve_inline(const Handler& handler, grid::Mux& mux, grid::CallRef call,
                     const grid::PeerCall& what, std::string_view payload);
-  std::shared_ptr<GridServed> begin_serving(std::shared_ptr<const Handler> keeper, grid::Mux& mux,
-                                            grid::CallRef call, GridRequest& request);
   void serve(std::shared_ptr<const Handler> keeper, const GridHandler& handler, grid::Mux& mux,
              grid::CallRef call, GridRequest request);
-  void serve_stream(std::shared_ptr<const Handler> keeper, const StreamServing& handler,
-                    grid::Mux& mux, grid::CallRef call, GridRequest request);
+  void serve_stream(std::shared_ptr<const Handler> keeper, grid::Mux& mux, grid::CallRef call,
+                    GridRequest request);
   GridRequest request_of(grid::Mux& mux, const grid::PeerCall& what, const grid::Arrived& payload);
 
   GridProgramWorld& world_;
@@ -224,9 +161,9 @@ class GridProgram {
   StringMap<std::shared_ptr<const Handler>> handlers_;
   std::unordered_map<GridPending*, std::unique_ptr<GridPending>> pending_;
   std::unordered_map<GridServed*, std::shared_ptr<GridServed>> served_;
-  std::unordered_map<GridStreamState*, std::shared_ptr<GridStreamState>> streams_;
-  std::vector<std::shared_ptr<GridStreamState>> to_wake_;
-  std::vector<std::shared_ptr<GridStreamState>> waking_;  // kept for its memory
+  IntrusiveList<GridStreamState, GridStreamTable> streams_;  // holds a reference of each
+  std::vector<GridStreamPtr> to_wake_;
+  std::vector<GridStreamPtr> waking_;  // kept for its memory
 };
 
 }  // namespace trunkline::net

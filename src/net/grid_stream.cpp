@@ -1,40 +1,91 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Streams as the program sees them: what has arrived and waits, who waits for it, what waits for
-// room.
+// Streams as the program sees them: what has arrived and waits, and who is told.
+#include "net/grid_stream.h"
+
 #include "net/grid_driver.h"
 #include "net/grid_program.h"
 
 #include <utility>
 
-namespace trunkline::net {
+namespace trunkline {
 
-namespace {
+using net::GridDriver;
+using net::GridStreamPtr;
 
-// Whoever holds the last copy of a caller's stream lets go of it.
-struct Handle {
-  explicit Handle(std::shared_ptr<GridStreamState> of) : state(std::move(of)) {}
+// --- the program's handles ---
 
-  Handle(const Handle&) = delete;
-  Handle& operator=(const Handle&) = delete;
+GridStream::GridStream(net::GridStreamState& state) noexcept : state_(&state) {
+  state.add_handle();
+}
 
-  ~Handle() {
-    if (const std::shared_ptr<GridDriver> driver = state->driver.lock()) {
-      driver->dispatch([there = driver.get(), kept = state] { there->program().let_go(*kept); });
+GridStream::GridStream(const GridStream& other) noexcept : state_(other.state_) {
+  if (state_ != nullptr) {
+    state_->add_handle();
+  }
+}
+
+GridStream& GridStream::operator=(GridStream other) noexcept {
+  std::swap(state_, other.state_);
+  return *this;
+}
+
+GridStream::~GridStream() {
+  if (state_ != nullptr) {
+    state_->drop_handle();
+  }
+}
+
+GridSending GridStream::send(Bytes message) const {
+  return {*this, std::move(message)};
+}
+
+GridReceiving GridStream::receive() const {
+  return GridReceiving(*this);
+}
+
+void GridStream::finish() {
+  if (const std::shared_ptr<GridDriver> driver = state_->driver.lock()) {
+    driver->dispatch([state = GridStreamPtr(state_)] { state->finish(); });
+  }
+}
+
+void GridStream::cancel() {
+  if (const std::shared_ptr<GridDriver> driver = state_->driver.lock()) {
+    driver->dispatch([there = driver.get(), state = GridStreamPtr(state_)] {
+      there->program().cancel(*state);
+    });
+  }
+}
+
+namespace net {
+
+GridStream GridDriver::make_stream(GridStreamState& state) {
+  intrusive_ptr_add_ref(&state);  // of all handles together
+  return GridStream(state);
+}
+
+void GridStreamState::drop_handle() {
+  if (handles_.fetch_sub(1, std::memory_order_acq_rel) > 1) {
+    return;
+  }
+  const GridStreamPtr kept(this, false);
+  if (!is_caller) {
+    return;
+  }
+  if (const std::shared_ptr<GridDriver> there = driver.lock()) {
+    there->dispatch([node = there.get(), kept] { node->program().let_go(*kept); });
+  }
+}
+
+bool GridStreamState::try_add_reference() {
+  std::uint32_t count = references_.load(std::memory_order_relaxed);
+  while (count > 0) {
+    if (references_.compare_exchange_weak(count, count + 1, std::memory_order_acq_rel)) {
+      return true;
     }
   }
-
-  std::shared_ptr<GridStreamState> state;
-};
-
-}  // namespace
-
-GridStream GridDriver::make_stream(const std::shared_ptr<GridStreamState>& state) {
-  if (!state->is_caller) {
-    return GridStream(state);
-  }
-  const auto handle = std::make_shared<Handle>(state);
-  return GridStream(std::shared_ptr<GridStreamState>(handle, state.get()));
+  return false;
 }
 
 // --- what the grid tells ---
@@ -47,26 +98,15 @@ void GridStreamState::arrived(Bytes message) {
 
 void GridStreamState::wake() {
   is_waking = false;
-  if (receiver && !inbox.empty()) {
-    give(take_first());
+  if (!inbox.empty()) {
+    tell_receiver();
   }
 }
 
-Bytes GridStreamState::take_first() {
-  Bytes message = std::move(inbox.front());
-  inbox.pop_front();
-  return message;
-}
-
-// To the one who waits. Its credit goes back now: it is the program's.
-void GridStreamState::give(Bytes message) {
-  const std::shared_ptr<GridStreamState> self = shared_from_this();
-  if (const std::shared_ptr<GridDriver> there = driver.lock()) {
-    mux->consumed(ref, message.size(), there->core().now().monotonic);
-    there->core().touch(*mux);
+void GridStreamState::tell_receiver() {
+  if (GridReceiving* const waiting = std::exchange(receiver, nullptr); waiting != nullptr) {
+    waiting->resume();
   }
-  ReceiveDone done = std::exchange(receiver, {});
-  done(std::optional<Bytes>(std::move(message)));
 }
 
 void GridStreamState::ended() {
@@ -75,26 +115,23 @@ void GridStreamState::ended() {
     is_over = true;
     end_sender();
   }
-  if (receiver && inbox.empty()) {
-    std::exchange(receiver, {})(std::optional<Bytes>{});
-  }
+  tell_receiver();
 }
 
 void GridStreamState::failed(GridError why) {
-  const std::shared_ptr<GridStreamState> self = shared_from_this();
+  const GridStreamPtr self(this);
   is_over = true;
   if (error == nullptr) {
     error = std::make_unique<const GridError>(std::move(why));
   }
   end_sender();
-  if (receiver && inbox.empty()) {
-    std::exchange(receiver, {})(std::unexpected(*error));
-  }
+  tell_receiver();
 }
 
 void GridStreamState::end_sender() {
-  if (const std::unique_ptr<Sender> waiting = std::move(sender); waiting != nullptr) {
-    waiting->done(std::unexpected(why_closed()));
+  if (GridSending* const waiting = std::exchange(sender, nullptr); waiting != nullptr) {
+    waiting->outcome_ = GridSending::Outcome::kClosed;
+    waiting->resume();
   }
 }
 
@@ -107,171 +144,113 @@ GridError GridStreamState::why_closed() const {
 }
 
 void GridStreamState::has_room() {
-  if (const std::unique_ptr<Sender> waiting = std::move(sender); waiting != nullptr) {
-    send(std::move(waiting->message), waiting->key, std::move(waiting->done));
+  GridSending* const waiting = std::exchange(sender, nullptr);
+  if (waiting != nullptr && !waiting->begin()) {
+    waiting->resume();
   }
 }
 
-// --- what the program asks ---
+// --- what the program asks; on the node's thread ---
 
-void GridStreamState::withdraw(const void* key) {
-  if (receiver && receiver_key == key) {
-    receiver = {};
-  }
-  if (sender != nullptr && sender->key == key) {
-    sender.reset();
-  }
+bool GridStreamState::has_input() const {
+  return !inbox.empty() || error != nullptr || input_ended || is_over;
 }
 
-void GridStreamState::receive(const void* key, ReceiveDone done) {
-  const std::shared_ptr<GridDriver> there = driver.lock();
-  if (receiver) {
-    done(std::unexpected(GridError{GridCode::kInvalid, GridOrigin::kCaller, 0, false,
-                                   "somebody else is receiving"}));
-  } else if (!inbox.empty()) {
-    receiver = std::move(done);
-    give(take_first());
-  } else if (error != nullptr) {
-    done(std::unexpected(*error));
-  } else if (input_ended) {
-    done(std::optional<Bytes>{});
-  } else if (is_over || there == nullptr) {
-    done(std::unexpected(why_closed()));
-  } else {
-    receiver = std::move(done);
-    receiver_key = key;
+GridResult<std::optional<Bytes>> GridStreamState::take_input() {
+  if (!inbox.empty()) {
+    Bytes message = std::move(inbox.front());
+    inbox.pop_front();
+    GridDriver& here = *GridDriver::here();
+    here.begin_turn();
+    // Its credit goes back now: it is the program's.
+    mux->consumed(ref, message.size(), here.core().now().monotonic);
+    here.core().touch(*mux);
+    return std::optional<Bytes>(std::move(message));
   }
+  if (error == nullptr && input_ended) {
+    return std::optional<Bytes>();
+  }
+  return std::unexpected(why_closed());
 }
 
-void GridStreamState::send(Bytes message, const void* key, SendDone done) {
-  const std::shared_ptr<GridDriver> there = driver.lock();
-  if (is_over || there == nullptr) {
-    done(std::unexpected(why_closed()));
-    return;
-  }
-  if (sender != nullptr) {
-    done(std::unexpected(
-        GridError{GridCode::kInvalid, GridOrigin::kCaller, 0, false, "somebody else is sending"}));
-    return;
-  }
-  if (message.size() > mux->message_bytes_max()) {
-    done(std::unexpected(GridError{GridCode::kTooLarge, GridOrigin::kCaller, 0, false,
-                                   "a message larger than the peer takes"}));
-    return;
-  }
-  if (!mux->has_room(ref, message.size())) {
-    sender = std::make_unique<Sender>(std::move(message), key, std::move(done));
-    return;  // has_room() comes
-  }
+bool GridStreamState::send(Bytes message) {
+  GridDriver& here = *GridDriver::here();
+  here.begin_turn();
   const grid::SendVerdict verdict = mux->send(ref, std::move(message));
-  there->core().touch(*mux);
-  if (verdict == grid::SendVerdict::kAccepted) {
-    done({});
-  } else {
-    done(std::unexpected(why_closed()));
-  }
-}
-
-std::optional<GridResult<std::optional<Bytes>>> GridStreamState::try_receive() {
-  GridDriver* const there = GridDriver::here();
-  if (there == nullptr || there != home || receiver || inbox.empty()) {
-    return std::nullopt;
-  }
-  there->begin_turn();
-  Bytes message = take_first();
-  mux->consumed(ref, message.size(), there->core().now().monotonic);
-  there->core().touch(*mux);
-  return GridResult<std::optional<Bytes>>(std::move(message));
-}
-
-std::optional<GridResult<void>> GridStreamState::try_send(Bytes& message) {
-  GridDriver* const there = GridDriver::here();
-  if (there == nullptr || there != home || is_over || sender != nullptr ||
-      message.size() > mux->message_bytes_max() || !mux->has_room(ref, message.size())) {
-    return std::nullopt;
-  }
-  there->begin_turn();
-  const grid::SendVerdict verdict = mux->send(ref, std::move(message));
-  there->core().touch(*mux);
-  return verdict == grid::SendVerdict::kAccepted ? GridResult<void>()
-                                                 : std::unexpected(why_closed());
+  here.core().touch(*mux);
+  return verdict == grid::SendVerdict::kAccepted;
 }
 
 void GridStreamState::finish() {
-  const std::shared_ptr<GridDriver> there = driver.lock();
-  if (is_caller && !is_over && there != nullptr) {
+  if (is_caller && !is_over) {
     mux->finish(ref);
-    there->core().touch(*mux);
+    GridDriver::here()->core().touch(*mux);
   }
 }
 
 // --- the program's table of them ---
 
-void GridProgram::on_message(std::uint64_t token, grid::Arrived payload) {
-  std::shared_ptr<GridStreamState> stream = stream_of(token);
-  stream->arrived(payload.take());
-  if (stream->receiver && !std::exchange(stream->is_waking, true)) {
-    to_wake_.push_back(std::move(stream));
-  }
+void GridProgram::keep(GridStreamState& stream) {
+  intrusive_ptr_add_ref(&stream);
+  streams_.push_back(stream);
+}
+
+// It may be gone after this.
+void GridProgram::drop(GridStreamState& stream) {
+  stream.unlink();
+  intrusive_ptr_release(&stream);
 }
 
 void GridProgram::wake_receivers() {
   if (to_wake_.empty()) {
     return;
   }
-  std::vector<std::shared_ptr<GridStreamState>> streams = std::exchange(waking_, {});
+  std::vector<GridStreamPtr> streams = std::exchange(waking_, {});
   streams.swap(to_wake_);
-  for (const std::shared_ptr<GridStreamState>& stream : streams) {
+  for (const GridStreamPtr& stream : streams) {
     stream->wake();
   }
   streams.clear();
   waking_ = std::move(streams);
 }
 
-void GridProgram::on_end(std::uint64_t token) {
-  const std::shared_ptr<GridStreamState> stream = stream_of(token);
-  trace_end(*stream, nullptr);
-  stream->ended();
-}
-
-void GridProgram::on_room(std::uint64_t token) {
-  const std::shared_ptr<GridStreamState> stream = stream_of(token);
-  stream->has_room();
-}
-
 void GridProgram::cancel(GridStreamState& stream) {
-  if (stream.is_caller && !stream.is_over) {
-    const std::shared_ptr<GridStreamState> kept = stream.shared_from_this();
-    // The connection's side of it may go before its last handle does.
-    streams_.erase(&stream);
-    kept->mux->cancel(kept->ref);
-    world_.core().touch(*kept->mux);
-    kept->inbox.clear();
-    const GridError error = cancelled_error();
-    trace_end(*kept, &error);
-    kept->failed(error);
+  if (!stream.is_caller || stream.is_over) {
+    return;
   }
+  const GridStreamPtr kept(&stream);
+  // The connection's side of it may go before its last handle does.
+  drop(stream);
+  stream.mux->cancel(stream.ref);
+  world_.core().touch(*stream.mux);
+  stream.inbox.clear();
+  const GridError error = cancelled_error();
+  trace_end(stream, &error);
+  stream.failed(error);
 }
 
 // Handlers' streams have nothing to trace.
 void GridProgram::trace_end(GridStreamState& stream, const GridError* error) {
-  if (const auto traced = std::move(stream.traced); traced != nullptr) {
-    options_.trace(traced->peer, traced->handler, world_.core().now().monotonic - traced->began,
-                   error);
+  if (stream.caller != nullptr && std::exchange(stream.caller->is_traced, false)) {
+    options_.trace(stream.caller->peer, stream.caller->handler,
+                   world_.core().now().monotonic - stream.caller->began, error);
   }
 }
 
 // Nobody holds it any more.
 void GridProgram::let_go(GridStreamState& stream) {
-  const std::shared_ptr<GridStreamState> kept = stream.shared_from_this();
-  kept->on_stop.reset();
-  if (streams_.erase(&stream) > 0) {
+  const GridStreamPtr kept(&stream);
+  if (stream.is_linked()) {
     const GridError error = cancelled_error();
-    trace_end(*kept, &error);
-    kept->is_over = true;
-    kept->mux->forget(kept->ref);
-    world_.core().touch(*kept->mux);
+    trace_end(stream, &error);
+    drop(stream);
+    stream.is_over = true;
+    stream.mux->forget(stream.ref);
+    world_.core().touch(*stream.mux);
   }
+  stream.caller.reset();
 }
 
-}  // namespace trunkline::net
+}  // namespace net
+
+}  // namespace trunkline

@@ -119,7 +119,7 @@ void begin_and_drop(Task<T> task) {
 
 TEST_F(GridEndings, AMessageIsNotGivenToWhoHasGivenUpWaiting) {
   two->handle_stream("patient", [](GridRequest, GridStream stream) -> Task<GridResult<void>> {
-    begin_and_drop(stream.receive());
+    begin_and_drop(stream.receive().as_task());
     const GridResult<std::optional<Bytes>> message = co_await stream.receive();
     if (!message.has_value()) {
       co_return std::unexpected(message.error());

@@ -125,6 +125,12 @@ T run(Task<T> task) {
   return future.get();
 }
 
+// What a stream's send() or receive() comes to.
+template <class Waiting>
+typename Waiting::Value run(Waiting waiting) {
+  return run(std::move(waiting).as_task());
+}
+
 // Forwards connections to a port of loopback, on a thread of its own.
 class Relay {
  public:

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How coroutines wait for streams. What can be done here and now, on the node's thread, is done
+// without waiting and without memory; who waits is known to the stream by its place in the
+// coroutine that waits.
+#include "net/grid_driver.h"
+#include "net/grid_stream.h"
+
+#include <utility>
+
+namespace trunkline {
+
+namespace net {
+
+// What a coroutine of another thread asks a stream for, on its way to the node's thread. All but
+// its making happens there.
+class GridAskedBase {
+ public:
+  GridAskedBase() = default;
+  GridAskedBase(const GridAskedBase&) = delete;
+  GridAskedBase& operator=(const GridAskedBase&) = delete;
+  virtual ~GridAskedBase() = default;
+
+  // Nobody waits any more.
+  virtual void withdraw() = 0;
+};
+
+template <class Waiting>
+class GridAsked final : public GridAskedBase {
+ public:
+  // False: there is nothing to wait for. Otherwise it may have gone on already, and be no more.
+  static bool suspend(Waiting& waiting, std::coroutine_handle<> waiter) {
+    waiting.waiter_ = waiter;
+    if (waiting.is_at_home()) {
+      waiting.is_waiting_ = waiting.begin();
+      return waiting.is_waiting_;
+    }
+    const std::shared_ptr<GridDriver> driver = waiting.state().driver.lock();
+    if (driver == nullptr) {
+      waiting.outcome_ = Waiting::Outcome::kStopped;
+      return false;
+    }
+    waiting.is_waiting_ = true;
+    std::unique_ptr<GridAsked> asked(new GridAsked(waiting));
+    waiting.asked_ = asked.get();
+    driver->post([arrived = std::move(asked)] { arrived->arrive(); });
+    return true;
+  }
+
+  // Its coroutine is destroyed.
+  static void abandon(Waiting& waiting) {
+    if (!waiting.is_waiting_) {
+      return;
+    }
+    if (const std::shared_ptr<GridDriver> driver = waiting.state().driver.lock()) {
+      driver->dispatch_and_wait([&waiting] {
+        if (waiting.asked_ != nullptr) {
+          waiting.asked_->withdraw();
+        } else {
+          waiting.withdraw();
+        }
+      });
+    }
+  }
+
+  // Dropped on its way: the node has stopped.
+  ~GridAsked() override {
+    if (Waiting* const waiting = take(); waiting != nullptr) {
+      waiting->outcome_ = Waiting::Outcome::kStopped;
+      waiting->resume();
+    }
+  }
+
+  void withdraw() override { waiting_ = nullptr; }
+
+ private:
+  explicit GridAsked(Waiting& waiting) : waiting_(&waiting) {}
+
+  Waiting* take() {
+    Waiting* const waiting = std::exchange(waiting_, nullptr);
+    if (waiting != nullptr) {
+      waiting->asked_ = nullptr;
+    }
+    return waiting;
+  }
+
+  void arrive() {
+    if (Waiting* const waiting = take(); waiting != nullptr && !waiting->begin()) {
+      waiting->resume();
+    }
+  }
+
+  Waiting* waiting_;
+};
+
+}  // namespace net
+
+using net::GridDriver;
+using net::GridStreamState;
+
+namespace {
+
+GridError caller_error(GridCode code, std::string text) {
+  return {code, GridOrigin::kCaller, 0, false, std::move(text)};
+}
+
+}  // namespace
+
+// --- what both have ---
+
+namespace detail {
+
+bool GridWaiting::is_at_home() const {
+  const GridDriver* const here = GridDriver::here();
+  return here != nullptr && here == state().home;
+}
+
+void GridWaiting::resume() {
+  is_waiting_ = false;
+  waiter_.resume();
+}
+
+GridError GridWaiting::error() const {
+  switch (outcome_) {
+    case Outcome::kOccupied:
+      return caller_error(GridCode::kInvalid, "somebody else waits for the same of this stream");
+    case Outcome::kTooLarge:
+      return caller_error(GridCode::kTooLarge, "a message larger than the peer takes");
+    case Outcome::kStopped:
+      return {GridCode::kNotConnected, GridOrigin::kTransport, 0, false, "the node has stopped"};
+    case Outcome::kDone:
+    case Outcome::kClosed:
+      break;
+  }
+  return state().why_closed();
+}
+
+}  // namespace detail
+
+// --- receive() ---
+
+GridReceiving::~GridReceiving() {
+  net::GridAsked<GridReceiving>::abandon(*this);
+}
+
+bool GridReceiving::await_ready() const {
+  return is_at_home() && state().receiver == nullptr && state().has_input();
+}
+
+bool GridReceiving::await_suspend(std::coroutine_handle<> waiter) {
+  return net::GridAsked<GridReceiving>::suspend(*this, waiter);
+}
+
+GridReceiving::Value GridReceiving::await_resume() {
+  if (outcome_ != Outcome::kDone) {
+    return std::unexpected(error());
+  }
+  return state().take_input();
+}
+
+Task<GridReceiving::Value> GridReceiving::as_task() && {
+  return [](GridStream stream) -> Task<Value> {
+    co_return co_await stream.receive();
+  }(std::move(stream_));
+}
+
+// On the node's thread.
+bool GridReceiving::begin() {
+  if (state().receiver != nullptr) {
+    outcome_ = Outcome::kOccupied;
+    return false;
+  }
+  if (state().has_input()) {
+    return false;
+  }
+  state().receiver = this;
+  return true;
+}
+
+void GridReceiving::withdraw() {
+  if (state().receiver == this) {
+    state().receiver = nullptr;
+  }
+}
+
+// --- send() ---
+
+GridSending::~GridSending() {
+  net::GridAsked<GridSending>::abandon(*this);
+}
+
+bool GridSending::await_ready() {
+  return is_at_home() && try_send();
+}
+
+bool GridSending::await_suspend(std::coroutine_handle<> waiter) {
+  return net::GridAsked<GridSending>::suspend(*this, waiter);
+}
+
+GridSending::Value GridSending::await_resume() {
+  if (outcome_ != Outcome::kDone) {
+    return std::unexpected(error());
+  }
+  return {};
+}
+
+Task<GridSending::Value> GridSending::as_task() && {
+  return [](GridStream stream, Bytes message) -> Task<Value> {
+    co_return co_await stream.send(std::move(message));
+  }(std::move(stream_), std::move(message_));
+}
+
+// On the node's thread. False: there is no room.
+bool GridSending::try_send() {
+  GridStreamState& stream = state();
+  if (stream.is_over) {
+    outcome_ = Outcome::kClosed;
+  } else if (stream.sender != nullptr) {
+    outcome_ = Outcome::kOccupied;
+  } else if (message_.size() > stream.mux->message_bytes_max()) {
+    outcome_ = Outcome::kTooLarge;
+  } else if (!stream.mux->has_room(stream.ref, message_.size())) {
+    return false;
+  } else if (!stream.send(std::move(message_))) {
+    outcome_ = Outcome::kClosed;
+  }
+  return true;
+}
+
+bool GridSending::begin() {
+  if (try_send()) {
+    return false;
+  }
+  state().sender = this;
+  return true;
+}
+
+void GridSending::withdraw() {
+  if (state().sender == this) {
+    state().sender = nullptr;
+  }
+}
+
+}  // namespace trunkline
