@@ -67,7 +67,9 @@ class GridSending;
 class GridStream {
  public:
   GridStream(const GridStream& other) noexcept;
+
   GridStream(GridStream&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+
   GridStream& operator=(GridStream other) noexcept;
   ~GridStream();
 

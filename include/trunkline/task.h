@@ -15,6 +15,7 @@
 
 #include <coroutine>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -26,17 +27,29 @@ class Task;
 
 namespace detail {
 
-struct Detached;
 template <class T, class Done>
-Detached start_task(Task<T> task, Done done);
+class RunningTask;
 
-// Goes on with whoever awaits the task, on the thread that ended it, without growing the stack.
+// Whoever waits for a task: what to go on with when it has ended.
+struct Waiter {
+  std::coroutine_handle<> (*next)(void* context) noexcept;
+  void* context;
+};
+
+inline Waiter waiter_of(std::coroutine_handle<> awaiting) noexcept {
+  return {[](void* context) noexcept { return std::coroutine_handle<>::from_address(context); },
+          awaiting.address()};
+}
+
+// Goes on with whoever waits for the task, on the thread that ended it, without growing the stack.
 struct FinalAwaiter {
   [[nodiscard]] bool await_ready() const noexcept { return false; }
 
+  // The task may be gone when the waiter has been told.
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) const noexcept {
-    return ended.promise().continuation;
+    const Waiter waiter = ended.promise().waiter;
+    return waiter.next(waiter.context);
   }
 
   void await_resume() const noexcept {}
@@ -66,7 +79,7 @@ class TaskPromise {
     return std::move(std::get<1>(result_));
   }
 
-  std::coroutine_handle<> continuation = std::noop_coroutine();
+  Waiter waiter{};  // before it runs
 
  private:
   std::variant<std::monostate, T, std::exception_ptr> result_;
@@ -104,7 +117,7 @@ class [[nodiscard]] Task {
       [[nodiscard]] bool await_ready() const noexcept { return false; }
 
       std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
-        handle.promise().continuation = awaiting;
+        handle.promise().waiter = detail::waiter_of(awaiting);
         return handle;
       }
 
@@ -116,7 +129,7 @@ class [[nodiscard]] Task {
 
  private:
   template <class U, class Done>
-  friend detail::Detached detail::start_task(Task<U> task, Done done);
+  friend class detail::RunningTask;
 
   Handle handle_;
 };
@@ -128,55 +141,40 @@ Task<T> TaskPromise<T>::get_return_object() {
   return Task<T>(std::coroutine_handle<TaskPromise>::from_promise(*this));
 }
 
-// A coroutine that nobody waits for; its frame goes when it has ended.
-struct Detached {
-  struct promise_type {
-    Detached get_return_object() const noexcept { return {}; }
-
-    [[nodiscard]] std::suspend_never initial_suspend() const noexcept { return {}; }
-
-    [[nodiscard]] std::suspend_never final_suspend() const noexcept { return {}; }
-
-    void return_void() const noexcept {}
-
-    // run_task() catches what a task throws; its callback may not throw.
-    void unhandled_exception() const noexcept { std::terminate(); }
-  };
-};
-
-// Runs a task to its end and leaves there what it has come to.
-template <class T>
-struct UntilEnded {
-  std::coroutine_handle<TaskPromise<T>> task;
-
-  [[nodiscard]] bool await_ready() const noexcept { return false; }
-
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
-    task.promise().continuation = awaiting;
-    return task;
+// A task that no coroutine waits for, and who is told when it has ended.
+template <class T, class Done>
+class RunningTask {
+ public:
+  static void start(Task<T> task, Done done) {
+    auto* const running = new RunningTask(std::move(task), std::move(done));
+    running->task_.handle_.promise().waiter = {&RunningTask::ended, running};
+    running->task_.handle_.resume();  // it may have ended, and this be gone
   }
 
-  void await_resume() const noexcept {}
-};
+ private:
+  RunningTask(Task<T> task, Done done) : task_(std::move(task)), done_(std::move(done)) {}
 
-template <class T, class Done>
-void tell_end(TaskPromise<T>& ended, Done& done) {
-  std::optional<T> value;
-  try {
-    value.emplace(ended.take());
-  } catch (...) {
-    done(std::optional<T>{}, std::current_exception());
-    return;
+  // noexcept: run_task()'s callback may not throw.
+  static std::coroutine_handle<> ended(void* context) noexcept {
+    const std::unique_ptr<RunningTask> running(static_cast<RunningTask*>(context));
+    running->tell();
+    return std::noop_coroutine();
   }
-  done(std::move(value), std::exception_ptr{});
-}
 
-// Its frame is there for as long as the task runs: it holds no value and no exception.
-template <class T, class Done>
-Detached start_task(Task<T> task, Done done) {
-  co_await UntilEnded<T>{task.handle_};
-  tell_end(task.handle_.promise(), done);
-}
+  void tell() {
+    std::optional<T> value;
+    try {
+      value.emplace(task_.handle_.promise().take());
+    } catch (...) {
+      done_(std::optional<T>{}, std::current_exception());
+      return;
+    }
+    done_(std::move(value), std::exception_ptr{});
+  }
+
+  Task<T> task_;
+  Done done_;
+};
 
 }  // namespace detail
 
@@ -185,7 +183,7 @@ Detached start_task(Task<T> task, Done done) {
 // none and a std::exception_ptr with what it threw.
 template <class T, class Done>
 void run_task(Task<T> task, Done done) {
-  detail::start_task(std::move(task), std::move(done));
+  detail::RunningTask<T, Done>::start(std::move(task), std::move(done));
 }
 
 }  // namespace trunkline

@@ -7,13 +7,14 @@
 #include "core/assert.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
 namespace trunkline {
 
-// Elements are numbered 0 … size()-1 from the front. Capacity is a power of two and shrinks by
-// clear() only. Thread: owning shard.
+// Elements are numbered 0 … size()-1 from the front. Capacity is a power of two, at most 2^31,
+// and shrinks by clear() only. Thread: owning shard.
 template <class T>
 class Ring {
  public:
@@ -73,8 +74,11 @@ class Ring {
   void clear() { *this = Ring{}; }
 
  private:
+  static constexpr std::uint32_t kCapacityMax = 1U << 31U;
+
   void grow() {
-    const std::size_t wider = capacity_ == 0 ? 4 : capacity_ * 2;
+    TRUNKLINE_ASSERT(capacity_ <= kCapacityMax / 2);
+    const std::uint32_t wider = capacity_ == 0 ? 4 : capacity_ * 2;
     auto slots = std::make_unique<T[]>(wider);
     for (std::size_t i = 0; i < size_; ++i) {
       slots[i] = std::move((*this)[i]);
@@ -85,9 +89,9 @@ class Ring {
   }
 
   std::unique_ptr<T[]> slots_;
-  std::size_t capacity_ = 0;
-  std::size_t head_ = 0;
-  std::size_t size_ = 0;
+  std::uint32_t capacity_ = 0;
+  std::uint32_t head_ = 0;
+  std::uint32_t size_ = 0;
 };
 
 }  // namespace trunkline

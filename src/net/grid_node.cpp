@@ -159,7 +159,7 @@ Task<GridResult<GridStream>> GridPeer::open(std::string handler, Bytes payload,
   pending->handler = std::move(handler);
   pending->payload = std::move(payload);
   pending->options = std::move(options);
-  pending->stream = new net::GridStreamState(driver, driver.get());
+  pending->stream = new net::GridStreamState(driver->program().home());
   pending->stream->is_caller = true;
   auto answer = net::grid_await<Answer>(
       [&driver, &place, &pending](GridOnce<Answer> once) {
@@ -197,7 +197,7 @@ GridReply::~GridReply() {
   if (state_ == nullptr) {
     return;
   }
-  if (const std::shared_ptr<net::GridDriver> driver = state_->driver.lock()) {
+  if (const std::shared_ptr<net::GridDriver> driver = state_->home->driver()) {
     driver->dispatch([there = driver.get(), mux = state_->mux, ref = state_->ref] {
       mux->fail(ref, {.code = grid::FailureCode::kAbandoned,
                       .text = "the handler has ended without an answer"});
@@ -211,12 +211,11 @@ void GridReply::respond(Bytes payload) {
   if (state == nullptr) {
     return;
   }
-  if (net::GridDriver* const here = net::GridDriver::here();
-      here != nullptr && here == state->home) {
+  if (net::GridDriver* const here = state->home->here(); here != nullptr) {
     here->begin_turn();
     state->mux->respond(state->ref, std::move(payload));
     here->core().touch(*state->mux);
-  } else if (const std::shared_ptr<net::GridDriver> driver = state->driver.lock()) {
+  } else if (const std::shared_ptr<net::GridDriver> driver = state->home->driver()) {
     driver->dispatch([there = driver.get(), mux = state->mux, ref = state->ref,
                       bytes = std::move(payload)]() mutable {
       mux->respond(ref, std::move(bytes));
@@ -230,7 +229,7 @@ void GridReply::fail(std::uint32_t application, std::string text) {
   if (state == nullptr) {
     return;
   }
-  if (const std::shared_ptr<net::GridDriver> driver = state->driver.lock()) {
+  if (const std::shared_ptr<net::GridDriver> driver = state->home->driver()) {
     driver->dispatch([there = driver.get(), mux = state->mux, ref = state->ref, application,
                       why = std::move(text)]() mutable {
       mux->fail(ref, {.code = grid::FailureCode::kHandler,

@@ -118,8 +118,8 @@ GridPending* GridProgram::find_pending(GridPending* pending, std::uint64_t seria
 void GridProgram::watch_stop(GridPending& pending) {
   if (pending.options.stop.stop_possible()) {
     pending.on_stop.emplace(
-        pending.options.stop, [driver = driver_, at = &pending, serial = pending.serial] {
-          if (const std::shared_ptr<GridDriver> there = driver.lock()) {
+        pending.options.stop, [home = home_, at = &pending, serial = pending.serial] {
+          if (const std::shared_ptr<GridDriver> there = home->driver()) {
             there->post([driver_there = there.get(), at, serial] {
               driver_there->program().cancel(driver_there->program().find_pending(at, serial));
             });
@@ -177,8 +177,8 @@ void GridProgram::attempt(GridPending& pending) {
 void GridProgram::watch_stop_of(GridStreamState& stream, const std::stop_token& stop) {
   if (stop.stop_possible()) {  // requested meanwhile: it is called here
     // Its destructor, which is that of the stream's, waits for one that runs on another thread.
-    stream.caller->on_stop.emplace(stop, [driver = driver_, at = &stream] {
-      const std::shared_ptr<GridDriver> there = driver.lock();
+    stream.caller->on_stop.emplace(stop, [at = &stream] {
+      const std::shared_ptr<GridDriver> there = at->home->driver();
       if (there == nullptr || !at->try_add_reference()) {
         return;
       }
@@ -353,8 +353,7 @@ void GridProgram::on_call(grid::Mux& mux, grid::CallRef call, const grid::PeerCa
 
 void GridProgram::serve_inline(const Handler& handler, grid::Mux& mux, grid::CallRef call,
                                const grid::PeerCall& what, std::string_view payload) {
-  GridReply reply(
-      std::make_unique<GridReplyState>(GridReplyState{driver_, GridDriver::here(), &mux, call}));
+  GridReply reply(std::make_unique<GridReplyState>(GridReplyState{home_, &mux, call}));
   try {
     if (const auto* plain = std::get_if<GridInlineHandler>(&handler)) {
       (*plain)(payload, std::move(reply));
@@ -380,9 +379,9 @@ void GridProgram::serve(std::shared_ptr<const Handler> keeper, const GridHandler
   request.stop = served->stop.get_token();
   served_.emplace(served.get(), served);
   mux.set_token(call, token_of(served.get(), kServedTag));
-  auto done = [driver = driver_, served](std::optional<GridResult<Bytes>> answer,
-                                         const std::exception_ptr& thrown) {
-    if (const std::shared_ptr<GridDriver> there = driver.lock()) {
+  auto done = [home = home_, served](std::optional<GridResult<Bytes>> answer,
+                                     const std::exception_ptr& thrown) {
+    if (const std::shared_ptr<GridDriver> there = home->driver()) {
       there->dispatch([driver_there = there.get(), served,
                        result = ended<Bytes>(std::move(answer), thrown)]() mutable {
         driver_there->program().answered(served, std::move(result));
@@ -407,7 +406,7 @@ void GridProgram::serve_stream(std::shared_ptr<const Handler> keeper, grid::Mux&
   if (handler.limits.window_bytes > 0) {
     mux.limit_window(call, handler.limits.window_bytes);
   }
-  const GridStreamPtr stream(new GridStreamState(driver_, GridDriver::here()));
+  const GridStreamPtr stream(new GridStreamState(home_));
   stream->mux = &mux;
   stream->ref = call;
   stream->stop = std::stop_source();
@@ -417,7 +416,7 @@ void GridProgram::serve_stream(std::shared_ptr<const Handler> keeper, grid::Mux&
   mux.set_token(call, token_of(stream.get(), kStreamTag));
   auto done = [stream, keeper = std::move(keeper)](std::optional<GridResult<void>> how,
                                                    const std::exception_ptr& thrown) {
-    if (const std::shared_ptr<GridDriver> there = stream->driver.lock()) {
+    if (const std::shared_ptr<GridDriver> there = stream->home->driver()) {
       there->dispatch([driver_there = there.get(), stream, keeper,
                        result = ended<void>(std::move(how), thrown)]() mutable {
         --std::get<StreamServing>(*keeper).running;
@@ -454,8 +453,7 @@ void GridProgram::returned(GridStreamState& stream, GridResult<void> how) {
   }
   world_.core().touch(*stream.mux);
   // A copy of it may be with somebody who still waits.
-  stream.failed(
-      {GridCode::kCancelled, GridOrigin::kCaller, 0, false, "the handler has returned"});
+  stream.failed({GridCode::kCancelled, GridOrigin::kCaller, 0, false, "the handler has returned"});
 }
 
 void GridProgram::on_stop(std::uint64_t token, const grid::Failure& why) {

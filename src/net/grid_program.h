@@ -58,8 +58,8 @@ struct GridPending {
   bool is_waiting = false;  // for the peer
   grid::Mux* mux = nullptr;
   grid::CallRef ref;
-  GridDone done;                            // of a request
-  GridStreamPtr stream;                     // of a stream, until it is open
+  GridDone done;         // of a request
+  GridStreamPtr stream;  // of a stream, until it is open
   std::move_only_function<void(GridResult<void>)> opened;
   std::optional<std::stop_callback<std::function<void()>>> on_stop;
 };
@@ -74,8 +74,7 @@ struct GridServed {
 };
 
 struct GridReplyState {
-  std::weak_ptr<GridDriver> driver;
-  const GridDriver* home = nullptr;  // the same, to compare
+  GridHomePtr home;
   grid::Mux* mux = nullptr;
   grid::CallRef ref;
 };
@@ -91,7 +90,10 @@ class GridProgram {
   ~GridProgram();
 
   // Once, before anything else.
-  void set_driver(std::weak_ptr<GridDriver> driver) { driver_ = std::move(driver); }
+  void set_driver(const std::shared_ptr<GridDriver>& driver) { home_ = new GridHome(driver); }
+
+  // Thread: any.
+  [[nodiscard]] const GridHomePtr& home() const { return home_; }
 
   void handle(std::string name, GridHandler handler);
   void handle_inline(std::string name, GridInlineHandler handler);
@@ -156,7 +158,7 @@ class GridProgram {
   GridProgramWorld& world_;
   std::uint64_t last_serial_ = 0;
   bool is_stopping_ = false;
-  std::weak_ptr<GridDriver> driver_;
+  GridHomePtr home_;
   const GridOptions& options_;
   StringMap<std::shared_ptr<const Handler>> handlers_;
   std::unordered_map<GridPending*, std::unique_ptr<GridPending>> pending_;

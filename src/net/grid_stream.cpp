@@ -45,20 +45,24 @@ GridReceiving GridStream::receive() const {
 }
 
 void GridStream::finish() {
-  if (const std::shared_ptr<GridDriver> driver = state_->driver.lock()) {
+  if (const std::shared_ptr<GridDriver> driver = state_->home->driver()) {
     driver->dispatch([state = GridStreamPtr(state_)] { state->finish(); });
   }
 }
 
 void GridStream::cancel() {
-  if (const std::shared_ptr<GridDriver> driver = state_->driver.lock()) {
-    driver->dispatch([there = driver.get(), state = GridStreamPtr(state_)] {
-      there->program().cancel(*state);
-    });
+  if (const std::shared_ptr<GridDriver> driver = state_->home->driver()) {
+    driver->dispatch(
+        [there = driver.get(), state = GridStreamPtr(state_)] { there->program().cancel(*state); });
   }
 }
 
 namespace net {
+
+GridDriver* GridHome::here() const {
+  GridDriver* const here = GridDriver::here();
+  return here != nullptr && here->program().home().get() == this ? here : nullptr;
+}
 
 GridStream GridDriver::make_stream(GridStreamState& state) {
   intrusive_ptr_add_ref(&state);  // of all handles together
@@ -73,7 +77,7 @@ void GridStreamState::drop_handle() {
   if (!is_caller) {
     return;
   }
-  if (const std::shared_ptr<GridDriver> there = driver.lock()) {
+  if (const std::shared_ptr<GridDriver> there = home->driver()) {
     there->dispatch([node = there.get(), kept] { node->program().let_go(*kept); });
   }
 }

@@ -12,6 +12,7 @@
 #include "grid/mux.h"
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
 #include <atomic>
 #include <cstdint>
@@ -24,11 +25,28 @@ namespace trunkline::net {
 
 class GridDriver;
 
+// The node that streams and replies belong to, for as long as anybody has one. Thread: any.
+class GridHome : public boost::intrusive_ref_counter<GridHome> {
+ public:
+  explicit GridHome(const std::shared_ptr<GridDriver>& driver) : driver_(driver) {}
+
+  // Null when the node is no more.
+  [[nodiscard]] std::shared_ptr<GridDriver> driver() const { return driver_.lock(); }
+
+  // When this is its thread; otherwise null.
+  [[nodiscard]] GridDriver* here() const;
+
+ private:
+  const std::weak_ptr<GridDriver> driver_;
+};
+
+using GridHomePtr = boost::intrusive_ptr<const GridHome>;
+
 // The program's streams.
 struct GridStreamTable;
 
-// Both ends' stream object. All members belong to the node's thread but the counts, `driver` and
-// `home`. Thousands may be open and idle: what few of them need at a time is kept beside it.
+// Both ends' stream object. All members belong to the node's thread but the counts and `home`.
+// Thousands may be open and idle: what few of them need at a time is kept beside it.
 class GridStreamState : public ListHook<GridStreamTable> {
  private:
   std::atomic<std::uint32_t> references_ = 0;
@@ -45,14 +63,12 @@ class GridStreamState : public ListHook<GridStreamTable> {
     std::optional<std::stop_callback<std::function<void()>>> on_stop;
   };
 
-  GridStreamState(std::weak_ptr<GridDriver> of, const GridDriver* there)
-      : driver(std::move(of)), home(there) {}
+  explicit GridStreamState(GridHomePtr of) : home(std::move(of)) {}
 
   GridStreamState(const GridStreamState&) = delete;
   GridStreamState& operator=(const GridStreamState&) = delete;
 
-  const std::weak_ptr<GridDriver> driver;
-  const GridDriver* const home;  // the same, to compare
+  const GridHomePtr home;
   grid::Mux* mux = nullptr;
   grid::CallRef ref;
   bool is_caller = false;

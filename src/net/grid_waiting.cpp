@@ -35,7 +35,7 @@ class GridAsked final : public GridAskedBase {
       waiting.is_waiting_ = waiting.begin();
       return waiting.is_waiting_;
     }
-    const std::shared_ptr<GridDriver> driver = waiting.state().driver.lock();
+    const std::shared_ptr<GridDriver> driver = waiting.state().home->driver();
     if (driver == nullptr) {
       waiting.outcome_ = Waiting::Outcome::kStopped;
       return false;
@@ -52,7 +52,7 @@ class GridAsked final : public GridAskedBase {
     if (!waiting.is_waiting_) {
       return;
     }
-    if (const std::shared_ptr<GridDriver> driver = waiting.state().driver.lock()) {
+    if (const std::shared_ptr<GridDriver> driver = waiting.state().home->driver()) {
       driver->dispatch_and_wait([&waiting] {
         if (waiting.asked_ != nullptr) {
           waiting.asked_->withdraw();
@@ -111,8 +111,7 @@ GridError caller_error(GridCode code, std::string text) {
 namespace detail {
 
 bool GridWaiting::is_at_home() const {
-  const GridDriver* const here = GridDriver::here();
-  return here != nullptr && here == state().home;
+  return state().home->here() != nullptr;
 }
 
 void GridWaiting::resume() {
