@@ -106,6 +106,16 @@ class CountTests(TreeTest):
                             '<testcase status="fail"/><testcase status="notrun"/></testsuite>')
         self.assertEqual(load("count_tests").count(report), (2, 1))
 
+    def test_says_what_failed_and_the_end_of_its_output(self):
+        output = "\n".join(f"line {i}" for i in range(100))
+        report = self.write("ctest.xml", '<testsuite><testcase name="good" status="run"/>'
+                            '<testcase name="bad" status="fail">'
+                            f'<system-out>{output}\n</system-out></testcase></testsuite>')
+        [text] = load("count_tests").failed(report)
+        lines = text.split("\n")
+        self.assertEqual(lines[0], "failed: bad")
+        self.assertEqual(lines[1:], [f"line {i}" for i in range(60, 100)])
+
 
 class Dev(unittest.TestCase):
     def test_every_word_of_dev_has_a_line_in_its_help(self):
