@@ -374,7 +374,7 @@ class Mux {
   std::size_t handlers_ = 0;
   const std::shared_ptr<std::size_t> peers_handlers_;
   std::size_t unsent_bytes_ = 0;
-  IdMap ids_;
+  IdMap ids_{calls_};
   std::uint64_t last_own_id_ = 0;
   std::uint64_t last_peer_id_ = 0;
 

@@ -31,7 +31,7 @@ void Mux::shed_calls() {
   if (calls_.shed()) {
     spare_outgoing_.clear();
     spare_outgoing_.shrink_to_fit();
-    ids_ = IdMap{};
+    ids_.shed();
   }
 }
 
@@ -51,14 +51,14 @@ Call* Mux::on_wire(std::uint64_t id) {
 void Mux::put_on_wire(Call& call, std::uint64_t id) {
   call.wire_id = id;
   call.is_on_wire = true;
-  ids_.insert(id, call.index);
+  ids_.insert(call);
   peer_calls_ += call.is_own ? 0U : 1U;
 }
 
 void Mux::leave_wire(Call& call) {
   if (call.is_on_wire) {
     call.is_on_wire = false;
-    ids_.erase(call.wire_id);
+    ids_.erase(call);
     peer_calls_ -= call.is_own ? 0U : 1U;
   }
   static_cast<ListHook<ControlLine>&>(call).unlink();
