@@ -55,7 +55,7 @@ bool Mux::grant_first(Call& call) {
   return true;
 }
 
-// Makes what the pool has reserved for it `needed` bytes, unless it is more.
+// Makes what is reserved for it at least `needed` bytes; false when the pool does not have them.
 bool Mux::reserve(Call& call, std::uint64_t needed, Reserve of_pool) {
   if (needed <= call.reserved) {
     return true;
