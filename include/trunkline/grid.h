@@ -200,7 +200,7 @@ struct GridStreamLimits {
   // Streams of it at once, of all peers together; those of cancelled ones count until their handler
   // has ended. More are refused (kBusy, not run). 0: as many as handlers_max lets in.
   std::size_t streams_max = 0;
-  // Unread, of one of its streams; 0: stream_window_bytes. At least 16 KiB.
+  // Unread, of one of its streams; 0: stream_window_bytes. From 16 KiB to 1 GiB.
   std::size_t window_bytes = 0;
 };
 

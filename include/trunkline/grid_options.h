@@ -57,7 +57,7 @@ struct GridOptions {
   std::uint32_t message_bytes_max = 64U * 1024 * 1024;
   // For streams' windows and messages that are being put together, of all peers.
   std::size_t memory_bytes_max = 512UL * 1024 * 1024;
-  std::size_t stream_window_bytes = 256UL * 1024;  // at most unread, of one stream
+  std::size_t stream_window_bytes = 256UL * 1024;  // at most unread, of one stream; to 1 GiB
   // That wait to be sent to one peer: calls over it are refused here, responses become failures.
   std::size_t unsent_bytes_max = 256UL * 1024 * 1024;
   std::uint32_t calls_max = 16'384;  // of one peer, unanswered

@@ -62,32 +62,36 @@ struct Incoming {
   std::size_t reserved = 0;  // of the pool, when no window covers it
 };
 
+// What only a call has that fails, or whose handler has no number.
+struct Rare {
+  std::string unlisted_name{};  // the handler
+  Failure failure{};            // of the last word
+};
+
 // What is new with every call that takes the place. Thousands are open and idle, so what only a
-// busy or a failing one needs is kept beside it.
+// busy or a failing one needs is kept beside it, and what a stream may hold, which is bounded
+// (kStreamBytesBound), is counted in 32 bits.
 struct CallState {
-  bool is_own = false;   // this side called
-  bool is_held = false;  // by the program
-  bool is_on_wire = false;
-  bool is_counted = false;  // among the own calls or the handlers
-  bool is_over = false;     // nothing can be sent or received any more
-  bool is_deaf = false;     // what comes is dropped
-  bool end_queued = false;  // End follows what is queued
-  bool end_sent = false;
-  bool wants_room = false;     // send() has said "full"
-  bool waits_in_room = false;  // on_room() follows
-  bool owes_credit = false;    // receive_limit has grown and was not told
-  bool input_ended = false;    // the peer has said End
+  bool is_own : 1 = false;   // this side called
+  bool is_held : 1 = false;  // by the program
+  bool is_on_wire : 1 = false;
+  bool is_counted : 1 = false;  // among the own calls or the handlers
+  bool is_over : 1 = false;     // nothing can be sent or received any more
+  bool is_deaf : 1 = false;     // what comes is dropped
+  bool end_queued : 1 = false;  // End follows what is queued
+  bool end_sent : 1 = false;
+  bool wants_room : 1 = false;     // send() has said "full"
+  bool waits_in_room : 1 = false;  // on_room() follows
+  bool owes_credit : 1 = false;    // receive_limit() has grown and was not told
+  bool input_ended : 1 = false;    // the peer has said End
   CallKind kind = CallKind::kRequest;
   Priority priority = Priority::kBySize;
   LastWord last_word = LastWord::kNone;
-  // Which handler: its number of the caller's, or 0 and the name itself.
-  std::uint16_t handler = 0;
-  std::unique_ptr<const std::string> unlisted_name{};
-  std::unique_ptr<const Failure> failure{};  // of the last word
+  std::uint16_t handler = 0;  // its number of the caller's, or 0 and the name itself
 
   std::uint64_t wire_id = 0;
   std::uint64_t token = 0;  // the program's
-  TimePoint deadline = TimePoint::max();
+  std::unique_ptr<Rare> rare{};
 
   // --- sending ---
   std::unique_ptr<Outgoing> out{};  // null: nothing
@@ -95,24 +99,33 @@ struct CallState {
   std::uint64_t send_limit = 0;
 
   // --- receiving ---
-  std::unique_ptr<Incoming> in{};   // null: no message is unfinished
-  std::uint64_t received = 0;       // counted as the peer's `spent`
-  std::uint64_t receive_limit = 0;  // granted
-  std::uint64_t consumed = 0;       // taken by the program
-  std::uint64_t window = 0;         // what is granted ahead of `consumed`
-  std::uint64_t window_max = 0;     // 0: as the options say
-  std::uint64_t widened_at = 0;     // `consumed` when the window was made wider
-  std::uint64_t rescued = 0;        // granted beyond the window, while both ends wait
-  std::size_t reserved = 0;         // of the pool, for the window
+  std::unique_ptr<Incoming> in{};  // null: no message is unfinished
+  std::uint64_t received = 0;      // counted as the peer's `spent`
   TimePoint last_consumed = TimePoint::min();
+  std::uint32_t unread = 0;      // of `received`: not taken by the program
+  std::uint32_t granted = 0;     // ahead of what the program has taken: `unread` and what may come
+  std::uint32_t reserved = 0;    // of the pool, for it
+  std::uint32_t window = 0;      // what is to be granted
+  std::uint32_t window_max = 0;  // 0: as the options say
+  std::uint32_t taken = 0;       // by the program since the window was made wider, or UINT32_MAX
+  std::uint32_t rescued = 0;     // granted beyond the window, while both ends wait
 };
 
+// Its timer is armed for as long as it has a deadline to keep.
 struct Call final : CallState, Timer, ListHook<SendLine>, ListHook<ControlLine> {
-  explicit Call(Mux& of) : mux(of) {}
-
   void on_timer(TimePoint now) override;
 
   [[nodiscard]] bool in_use() const { return generation != 0; }
+
+  // max(): none.
+  [[nodiscard]] TimePoint deadline() const { return is_armed() ? due() : TimePoint::max(); }
+
+  [[nodiscard]] Rare& rare_part() {
+    if (rare == nullptr) {
+      rare = std::make_unique<Rare>();
+    }
+    return *rare;
+  }
 
   [[nodiscard]] std::size_t unsent_bytes() const { return out == nullptr ? 0 : out->bytes; }
 
@@ -120,10 +133,19 @@ struct Call final : CallState, Timer, ListHook<SendLine>, ListHook<ControlLine> 
     return out != nullptr && out->blocked_since != TimePoint::max();
   }
 
-  Mux& mux;
+  // Of what was granted, what the peer has not used.
+  [[nodiscard]] std::uint32_t unused_credit() const { return granted - unread; }
+
+  // What the peer's `spent` may come to.
+  [[nodiscard]] std::uint64_t receive_limit() const { return received + unused_credit(); }
+
+  Mux* mux = nullptr;
   std::uint32_t index = 0;
   std::uint32_t generation = 0;  // another one with each call that takes the place; 0: none
 };
+
+// Most open calls are idle streams, so this is what they cost.
+static_assert(sizeof(Call) <= 192);
 
 // A message as it came: whole in the read buffer, or put together.
 class Arrived {

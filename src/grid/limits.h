@@ -32,6 +32,8 @@ inline constexpr std::uint32_t kStreamWindowMin = 1024;
 inline constexpr std::uint64_t kDataCost = 32;
 // A message from which on it pays to tell the operating system what becomes of its memory.
 inline constexpr std::size_t kLargeBytes = 4UL * 1024 * 1024;
+// Of one stream's window and of its rescue: what it holds in all is counted in 32 bits.
+inline constexpr std::size_t kStreamBytesBound = 1024UL * 1024 * 1024;
 // Before the handshake has told another.
 inline constexpr std::size_t kHandshakeBytesMax = 4096;
 
@@ -47,7 +49,8 @@ struct MuxOptions {
   // as there is memory.
   std::uint64_t connection_window_max = 8UL * 1024 * 1024;
   Duration connection_queueing = std::chrono::microseconds(150);
-  // What a stream may hold unread, while the pool is not used up; at least limits.stream_window.
+  // What a stream may hold unread, while the pool is not used up; at least limits.stream_window, at
+  // most kStreamBytesBound.
   std::size_t stream_window_max = 256UL * 1024;
   // Handlers of the peer's calls that may run at once, over all its connections, those of cancelled
   // calls and of lost connections included.
@@ -58,7 +61,7 @@ struct MuxOptions {
   // failures. One alone may be larger.
   std::size_t unsent_bytes_max = 256UL * 1024 * 1024;
   // A stream whose both ends send and wait for each other may hold so much more, while the pool is
-  // not used up.
+  // not used up; at most kStreamBytesBound.
   std::size_t stream_rescue_max = 16UL * 1024 * 1024;
   // … and fails when its program has not read for so long all the same.
   Duration stream_stall = std::chrono::seconds(60);

@@ -45,6 +45,9 @@ Mux::Mux(const MuxOptions& options, const Agreement& agreement, Side side, Memor
       rate_since_(now),
       last_received_(now),
       now_(now) {
+  TRUNKLINE_ASSERT(options_.limits.stream_window <= kStreamBytesBound &&
+                   options_.stream_window_max <= kStreamBytesBound &&
+                   options_.stream_rescue_max <= kStreamBytesBound);
   arm_ping(now + options_.ping_interval);
 }
 
@@ -117,14 +120,14 @@ void Mux::socket_idle() {
 bool Mux::is_stalled(const Call& call, TimePoint now) const {
   return call.kind == CallKind::kStream && !call.is_over && call.is_blocked() &&
          now - call.out->blocked_since >= options_.stream_stall &&
-         call.last_consumed < call.out->blocked_since && call.received > call.consumed &&
-         call.receive_limit - call.received <= kDataCost;
+         call.last_consumed < call.out->blocked_since && call.unread > 0 &&
+         call.unused_credit() <= kDataCost;
 }
 
 void Mux::fail_stalled(TimePoint now) {
-  for (std::size_t index = 0; index < slots_.size(); ++index) {
-    if (is_stalled(*slots_[index], now)) {
-      refuse(*slots_[index],
+  for (std::size_t index = 0; index < calls_.size(); ++index) {
+    if (is_stalled(calls_[index], now)) {
+      refuse(calls_[index],
              {.code = FailureCode::kMemory, .text = "both ends send, and neither reads"});
     }
   }
@@ -135,8 +138,8 @@ void Mux::lose(std::string_view why, TimePoint /*now*/) {
   is_lost_ = true;
   wheel_.disarm(ping_timer_);
   wheel_.disarm(write_timer_);
-  for (std::size_t index = 0; index < slots_.size(); ++index) {
-    Call& call = *slots_[index];
+  for (std::size_t index = 0; index < calls_.size(); ++index) {
+    Call& call = calls_[index];
     if (!call.in_use() || call.is_over) {
       if (call.in_use() && call.is_on_wire) {
         leave_wire(call);
@@ -181,8 +184,9 @@ MuxStats Mux::stats() const {
 
 std::size_t Mux::reserved_bytes() const {
   std::size_t sum = 0;
-  for (const std::unique_ptr<Call>& call : slots_) {
-    sum += call->reserved + (call->in != nullptr ? call->in->reserved : 0);
+  for (std::size_t index = 0; index < calls_.size(); ++index) {
+    const Call& call = calls_[index];
+    sum += call.reserved + (call.in != nullptr ? call.in->reserved : 0);
   }
   return sum;
 }
@@ -193,8 +197,8 @@ std::string Mux::check() const {
   std::size_t handlers = 0;
   std::size_t unsent = 0;
   std::size_t on_wire = 0;
-  for (const std::unique_ptr<Call>& each : slots_) {
-    const Call& call = *each;
+  for (std::size_t index = 0; index < calls_.size(); ++index) {
+    const Call& call = calls_[index];
     if (!call.in_use()) {
       if (call.reserved > 0 || call.out != nullptr || call.in != nullptr) {
         return fmt::format("call {} is free and holds memory", call.index);
@@ -206,19 +210,23 @@ std::string Mux::check() const {
     handlers += !call.is_own && call.is_counted ? 1U : 0U;
     on_wire += call.is_on_wire ? 1U : 0U;
     unsent += call.unsent_bytes();
-    if (call.received - call.consumed > call.reserved && call.is_held) {
-      return fmt::format("call {} holds {} bytes, {} are reserved", call.wire_id,
-                         call.received - call.consumed, call.reserved);
+    if (call.unread > call.reserved && call.is_held) {
+      return fmt::format("call {} holds {} bytes, {} are reserved", call.wire_id, call.unread,
+                         call.reserved);
+    }
+    if (call.granted > call.reserved && !call.is_deaf) {
+      return fmt::format("call {} was granted {} bytes, {} are reserved", call.wire_id,
+                         call.granted, call.reserved);
     }
     if (call.spent > call.send_limit && call.kind == CallKind::kStream && call.is_on_wire) {
       return fmt::format("call {} has spent {} of {}", call.wire_id, call.spent, call.send_limit);
     }
   }
-  if (live != live_ || own != own_calls_ || handlers != handlers_ || unsent != unsent_bytes_ ||
-      on_wire != ids_.size()) {
+  if (live != calls_.live() || own != own_calls_ || handlers != handlers_ ||
+      unsent != unsent_bytes_ || on_wire != ids_.size()) {
     return fmt::format("counted live {} {}, own {} {}, handlers {} {}, unsent {} {}, on wire {} {}",
-                       live, live_, own, own_calls_, handlers, handlers_, unsent, unsent_bytes_,
-                       on_wire, ids_.size());
+                       live, calls_.live(), own, own_calls_, handlers, handlers_, unsent,
+                       unsent_bytes_, on_wire, ids_.size());
   }
   return {};
 }

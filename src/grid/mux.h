@@ -24,6 +24,7 @@
 #include "core/time.h"
 #include "core/timer_wheel.h"
 #include "grid/call.h"
+#include "grid/call_table.h"
 #include "grid/failure.h"
 #include "grid/handshake.h"
 #include "grid/id_map.h"
@@ -190,7 +191,8 @@ class Mux {
 
   // Nothing more is sent: ours goes on receiving; the peer's has ended well.
   void finish(CallRef call);
-  // What a stream may hold unread, instead of what the options say; not below the first window.
+  // What a stream may hold unread, instead of what the options say; not below the first window and
+  // not above kStreamBytesBound.
   void limit_window(CallRef call, std::size_t bytes);
   // The program took a message of so many bytes.
   void consumed(CallRef call, std::size_t payload_bytes, TimePoint now);
@@ -222,7 +224,7 @@ class Mux {
   [[nodiscard]] bool is_lost() const { return is_lost_; }
 
   // Neither the wire nor the program holds anything.
-  [[nodiscard]] bool is_idle() const { return live_ == 0; }
+  [[nodiscard]] bool is_idle() const { return calls_.live() == 0; }
 
   [[nodiscard]] MuxStats stats() const;
 
@@ -273,8 +275,7 @@ class Mux {
   [[nodiscard]] bool is_stalled(const Call& call, TimePoint now) const;
 
   // mux_calls.cpp: how calls come, end and go
-  Call& take_slot();
-  void shed_slots();
+  void shed_calls();
   [[nodiscard]] Call* find(CallRef ref);
   [[nodiscard]] Call* on_wire(std::uint64_t id);
 
@@ -346,11 +347,13 @@ class Mux {
   // mux_windows.cpp
   void fit_window(TimePoint now);
   [[nodiscard]] bool grant_first(Call& call);
-  [[nodiscard]] bool grant_message(Call& call, std::uint64_t until);
-  [[nodiscard]] std::uint64_t window_max(const Call& call) const;
+  [[nodiscard]] bool grant_message(Call& call, std::size_t rest);
+  [[nodiscard]] std::uint32_t window_max(const Call& call) const;
   void grant_more(Call& call);
   void rescue(Call& call);
-  void grant(Call& call, std::uint64_t limit);
+  using Reserve = bool (MemoryPool::*)(std::size_t bytes);
+  [[nodiscard]] bool reserve(Call& call, std::uint64_t needed, Reserve of_pool);
+  void grant(Call& call, std::uint32_t ahead);
   Result<void> count_stream(Call& call, std::uint64_t cost);
 
   // Constant after construction
@@ -364,17 +367,14 @@ class Mux {
   MuxOwner& owner_;
   std::uint64_t tag_ = 0;
 
-  std::vector<std::unique_ptr<Call>> slots_;
-  std::vector<std::uint32_t> free_slots_;
+  CallTable calls_{*this};
   std::vector<std::unique_ptr<Outgoing>> spare_outgoing_;
-  std::uint32_t last_generation_ = 0;
-  std::size_t live_ = 0;
   std::size_t own_calls_ = 0;
   std::size_t peer_calls_ = 0;  // on the wire
   std::size_t handlers_ = 0;
   const std::shared_ptr<std::size_t> peers_handlers_;
   std::size_t unsent_bytes_ = 0;
-  IdMap ids_;
+  IdMap ids_{calls_};
   std::uint64_t last_own_id_ = 0;
   std::uint64_t last_peer_id_ = 0;
 

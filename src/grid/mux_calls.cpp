@@ -14,8 +14,6 @@ namespace trunkline::grid {
 
 namespace {
 
-// What is kept of a burst that is over.
-constexpr std::size_t kSlotsKept = 8;
 // Of what calls send with, for the next ones; and of each, in bytes. One may be as large as a busy
 // stream needs.
 constexpr std::size_t kSpareMax = 256;
@@ -25,61 +23,42 @@ constexpr std::size_t kSpareLargeMax = 32UL * 1024;
 }  // namespace
 
 void Call::on_timer(TimePoint /*now*/) {
-  mux.on_deadline(*this);
-}
-
-Call& Mux::take_slot() {
-  if (free_slots_.empty()) {
-    slots_.push_back(std::make_unique<Call>(*this));
-    slots_.back()->index = static_cast<std::uint32_t>(slots_.size() - 1);
-    free_slots_.push_back(slots_.back()->index);
-  }
-  Call& call = *slots_[free_slots_.back()];
-  free_slots_.pop_back();
-  // Over all slots, so that no slot of a later burst can be taken for one of an earlier.
-  last_generation_ = last_generation_ == UINT32_MAX ? 1 : last_generation_ + 1;
-  call.generation = last_generation_;
-  ++live_;
-  return call;
+  mux->on_deadline(*this);
 }
 
 // A burst is over: an idle connection holds little.
-void Mux::shed_slots() {
-  if (live_ == 0 && slots_.size() > kSlotsKept) {
-    slots_.clear();
-    slots_.shrink_to_fit();
-    free_slots_.clear();
-    free_slots_.shrink_to_fit();
+void Mux::shed_calls() {
+  if (calls_.shed()) {
     spare_outgoing_.clear();
     spare_outgoing_.shrink_to_fit();
-    ids_ = IdMap{};
+    ids_.shed();
   }
 }
 
 Call* Mux::find(CallRef ref) {
-  if (ref.index >= slots_.size()) {
+  if (ref.index >= calls_.size()) {
     return nullptr;
   }
-  Call& call = *slots_[ref.index];
+  Call& call = calls_[ref.index];
   return call.is_held && call.generation == ref.generation ? &call : nullptr;
 }
 
 Call* Mux::on_wire(std::uint64_t id) {
   const std::uint32_t index = ids_.find(id);
-  return index == IdMap::kNone ? nullptr : slots_[index].get();
+  return index == IdMap::kNone ? nullptr : &calls_[index];
 }
 
 void Mux::put_on_wire(Call& call, std::uint64_t id) {
   call.wire_id = id;
   call.is_on_wire = true;
-  ids_.insert(id, call.index);
+  ids_.insert(call);
   peer_calls_ += call.is_own ? 0U : 1U;
 }
 
 void Mux::leave_wire(Call& call) {
   if (call.is_on_wire) {
     call.is_on_wire = false;
-    ids_.erase(call.wire_id);
+    ids_.erase(call);
     peer_calls_ -= call.is_own ? 0U : 1U;
   }
   static_cast<ListHook<ControlLine>&>(call).unlink();
@@ -89,13 +68,15 @@ void Mux::leave_wire(Call& call) {
 }
 
 void Mux::uncount(Call& call) {
-  if (std::exchange(call.is_counted, false)) {
-    if (call.is_own) {
-      --own_calls_;
-    } else {
-      --handlers_;
-      --*peers_handlers_;
-    }
+  if (!call.is_counted) {
+    return;
+  }
+  call.is_counted = false;
+  if (call.is_own) {
+    --own_calls_;
+  } else {
+    --handlers_;
+    --*peers_handlers_;
   }
 }
 
@@ -130,17 +111,21 @@ void Mux::stop_receiving(Call& call) {
   call.is_deaf = true;
   if (call.in != nullptr) {
     if (call.in->is_counted) {
-      call.received -= kDataCost + call.in->bytes.size();  // it never gets to the program
+      // It never gets to the program.
+      const std::size_t dropped = kDataCost + call.in->bytes.size();
+      call.received -= dropped;
+      call.unread -= static_cast<std::uint32_t>(dropped);
     }
     if (!TRUNKLINE_MUTANT("reservation-kept")) {
       pool_.release(call.in->reserved);
     }
     call.in.reset();
   }
-  if (std::exchange(call.owes_credit, false) && call.last_word == LastWord::kNone) {
+  if (call.owes_credit && call.last_word == LastWord::kNone) {
     static_cast<ListHook<ControlLine>&>(call).unlink();
   }
-  const std::size_t unread = call.is_held ? call.received - call.consumed : 0;
+  call.owes_credit = false;
+  const std::uint32_t unread = call.is_held ? call.unread : 0;
   if (call.reserved > unread) {
     pool_.release(call.reserved - unread);
     call.reserved = unread;
@@ -154,10 +139,7 @@ void Mux::release(Call& call) {
   static_cast<ListHook<ControlLine>&>(call).unlink();
   wheel_.disarm(call);
   uncount(call);
-  static_cast<CallState&>(call) = CallState{};
-  call.generation = 0;
-  free_slots_.push_back(call.index);
-  --live_;
+  calls_.give_back(call);
 }
 
 void Mux::free_if_done(Call& call) {
@@ -222,7 +204,7 @@ std::expected<CallRef, Failure> Mux::begin(CallOptions options, TimePoint now) {
     return std::unexpected(
         Failure{.code = FailureCode::kDeadline, .not_run = true, .text = "no time is left"});
   }
-  Call& call = take_slot();
+  Call& call = calls_.take();
   call.kind = options.kind;
   call.is_own = call.is_held = call.is_counted = true;
   if (call.kind == CallKind::kStream && !grant_first(call)) {
@@ -236,15 +218,14 @@ std::expected<CallRef, Failure> Mux::begin(CallOptions options, TimePoint now) {
   ++stats_.calls_begun;
   call.token = options.token;
   call.priority = options.priority;
-  call.deadline = options.deadline;
   call.send_limit = peer_.stream_window;
   call.handler = own_number(options.handler);
   if (call.handler == 0) {
-    call.unlisted_name = std::make_unique<const std::string>(options.handler);
+    call.rare_part().unlisted_name = options.handler;
   }
   set_current(call, std::move(options.payload), true);
-  if (call.deadline != TimePoint::max()) {
-    wheel_.arm(call, call.deadline);
+  if (options.deadline != TimePoint::max()) {
+    wheel_.arm(call, options.deadline);
   }
   enqueue(call);
   return ref_of(call);
@@ -282,7 +263,7 @@ void Mux::enqueue(Call& call) {
 
 void Mux::queue_last_word(Call& call, LastWord word, Failure failure) {
   call.last_word = word;
-  call.failure = std::make_unique<const Failure>(std::move(failure));
+  call.rare_part().failure = std::move(failure);
   if (!static_cast<ListHook<ControlLine>&>(call).is_linked()) {
     control_.push_back(call);
   }
@@ -352,6 +333,9 @@ void Mux::refuse(Call& call, Failure failure) {
 
 void Mux::on_deadline(Call& call) {
   TRUNKLINE_SOMETIMES("a deadline passes");
+  if (TRUNKLINE_MUTANT("deadline-not-kept-there") && !call.is_own) {
+    return;
+  }
   const bool is_new = call.is_own && !call.is_on_wire;
   refuse(call, {.code = FailureCode::kDeadline, .not_run = is_new, .text = "the time is up"});
   owner_.on_output(*this);

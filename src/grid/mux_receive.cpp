@@ -135,7 +135,7 @@ Result<void> Mux::set_handler(Call& call, const Message& message) {
     if (!message.has_name) {
       return broken(fmt::format("call {} of no handler", message.id));
     }
-    call.unlisted_name = std::make_unique<const std::string>(message.name);
+    call.rare_part().unlisted_name = message.name;
     return {};
   }
   if (message.number > peer_names_.size()) {
@@ -197,7 +197,7 @@ Result<void> Mux::on_new_call(const Message& message, TimePoint now) {
   }
   last_peer_id_ = message.id;
   ++stats_.calls_taken;
-  Call& call = take_slot();
+  Call& call = calls_.take();
   call.kind = message.type == MessageType::kOpen ? CallKind::kStream : CallKind::kRequest;
   call.priority = message.priority;
   call.send_limit = message.value;
@@ -216,10 +216,7 @@ Result<void> Mux::on_new_call(const Message& message, TimePoint now) {
   ++handlers_;
   ++*peers_handlers_;
   if (message.deadline_ms != 0) {
-    call.deadline = now + std::chrono::milliseconds(message.deadline_ms);
-    if (!TRUNKLINE_MUTANT("deadline-not-kept-there")) {
-      wheel_.arm(call, call.deadline);
-    }
+    wheel_.arm(call, now + std::chrono::milliseconds(message.deadline_ms));
   }
   if (message.more) {
     begin_partial(call, message);
@@ -232,12 +229,14 @@ Result<void> Mux::on_new_call(const Message& message, TimePoint now) {
 void Mux::deliver_call(Call& call, Arrived payload) {
   call.is_held = true;
   // A name may go with its table when the call is over before the event returns.
-  const std::string_view handler =
-      call.handler == 0 ? std::string_view(*call.unlisted_name) : peer_names_[call.handler - 1U];
-  events_.on_call(
-      *this, ref_of(call),
-      {.kind = call.kind, .handler = handler, .deadline = call.deadline, .priority = call.priority},
-      payload);
+  const std::string_view handler = call.handler == 0 ? std::string_view(call.rare->unlisted_name)
+                                                     : peer_names_[call.handler - 1U];
+  events_.on_call(*this, ref_of(call),
+                  {.kind = call.kind,
+                   .handler = handler,
+                   .deadline = call.deadline(),
+                   .priority = call.priority},
+                  payload);
 }
 
 Result<void> Mux::on_response(const Message& message) {
@@ -316,12 +315,11 @@ Result<void> Mux::on_data(const Message& message, TimePoint /*now*/) {
   // Begun, so that what is refused is given up as a whole.
   call->in = std::make_unique<Incoming>(
       Incoming{.bytes = std::string(message.payload), .total = message.total, .is_counted = true});
-  const std::uint64_t until = call->received + bytes - message.payload.size();
   if (is_too_large) {
     refuse(*call, {.code = FailureCode::kTooLarge,
                    .text = fmt::format("a message of {} bytes, {} are taken", bytes,
                                        options_.limits.message_bytes_max)});
-  } else if (!grant_message(*call, until)) {
+  } else if (!grant_message(*call, bytes - message.payload.size())) {
     TRUNKLINE_SOMETIMES("no memory to put a stream's message together");
     refuse(*call, {.code = FailureCode::kMemory,
                    .text = fmt::format("no memory for a message of {} bytes", message.total)});

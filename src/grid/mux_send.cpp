@@ -41,7 +41,7 @@ void Mux::gather(std::string& out, std::size_t bytes_max, TimePoint now) {
     return;
   }
   now_ = now;
-  shed_slots();
+  shed_calls();
   const std::size_t begin = out.size();
   const std::size_t frame = std::min<std::size_t>(std::max<std::size_t>(bytes_max, kFrameBytesMin),
                                                   peer_.frame_bytes_max);
@@ -88,9 +88,10 @@ void Mux::gather_control(Batch& batch) {
     if (call == nullptr) {
       return;
     }
-    if (std::exchange(call->owes_credit, false)) {
+    if (call->owes_credit) {
+      call->owes_credit = false;
       append(batch,
-             {.type = MessageType::kCredit, .id = call->wire_id, .value = call->receive_limit});
+             {.type = MessageType::kCredit, .id = call->wire_id, .value = call->receive_limit()});
     }
     if (call->last_word != LastWord::kNone) {
       say_last_word(*call, batch);
@@ -99,7 +100,7 @@ void Mux::gather_control(Batch& batch) {
 }
 
 void Mux::say_last_word(Call& call, Batch& batch) {
-  const Failure& failure = *call.failure;
+  const Failure& failure = call.rare->failure;
   Message message{
       .type = call.last_word == LastWord::kCancel ? MessageType::kCancel : MessageType::kFailure,
       .number = static_cast<std::uint16_t>(failure.code),
@@ -171,16 +172,16 @@ Message Mux::head_of(Call& call, TimePoint now) {
   }
   Message message{.priority = call.priority,
                   .number = call.handler,
-                  .deadline_ms = milliseconds_left(call.deadline, now)};
+                  .deadline_ms = milliseconds_left(call.deadline(), now)};
   if (call.kind == CallKind::kStream) {
     message.type = MessageType::kOpen;
-    message.value = call.receive_limit;
+    message.value = call.receive_limit();
   } else {
     message.type = MessageType::kRequest;
   }
   if (call.handler == 0) {
     message.has_name = true;
-    message.name = *call.unlisted_name;
+    message.name = call.rare->unlisted_name;
   } else if (OwnName& name = own_names_[call.handler - 1U]; !name.is_told) {
     message.has_name = name.is_told = true;
     message.name = name.name;
@@ -263,7 +264,8 @@ void Mux::after_message(Call& call) {
     return;
   }
   if (call.wants_room && call.unsent_bytes() <= options_.stream_unsent_bytes / 2 &&
-      !std::exchange(call.waits_in_room, true)) {
+      !call.waits_in_room) {
+    call.waits_in_room = true;
     room_.push_back(ref_of(call));
   }
 }
@@ -272,8 +274,12 @@ void Mux::tell_room() {
   for (std::size_t i = 0; i < room_.size(); ++i) {
     const CallRef ref = room_[i];
     Call* const call = find(ref);
-    if (call != nullptr && std::exchange(call->waits_in_room, false) &&
-        std::exchange(call->wants_room, false)) {
+    if (call == nullptr || !call->waits_in_room) {
+      continue;
+    }
+    const bool wants_room = call->wants_room;
+    call->waits_in_room = call->wants_room = false;
+    if (wants_room) {
       events_.on_room(*this, ref, call->token);
     }
   }

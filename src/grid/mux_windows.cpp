@@ -46,20 +46,34 @@ void Mux::fit_window(TimePoint now) {
 }
 
 bool Mux::grant_first(Call& call) {
-  const std::size_t window = options_.limits.stream_window;
-  if (!pool_.try_reserve(window)) {
+  const std::uint32_t window = options_.limits.stream_window;
+  if (!reserve(call, window, &MemoryPool::try_reserve)) {
     TRUNKLINE_SOMETIMES("the pool is used up");
     return false;
   }
-  call.reserved = call.window = call.receive_limit = window;
+  call.window = call.granted = window;
   return true;
 }
 
-void Mux::grant(Call& call, std::uint64_t limit) {
-  if (limit <= call.receive_limit) {
+// Makes what is reserved for it at least `needed` bytes; false when the pool does not have them.
+bool Mux::reserve(Call& call, std::uint64_t needed, Reserve of_pool) {
+  if (needed <= call.reserved) {
+    return true;
+  }
+  // A very large message behind much that is unread would not fit what counts it.
+  if (needed > UINT32_MAX || !(pool_.*of_pool)(needed - call.reserved)) {
+    return false;
+  }
+  call.reserved = static_cast<std::uint32_t>(needed);
+  return true;
+}
+
+// So much ahead of what the program has taken; it has to be reserved.
+void Mux::grant(Call& call, std::uint32_t ahead) {
+  if (ahead <= call.granted) {
     return;
   }
-  call.receive_limit = limit;
+  call.granted = ahead;
   // An Open that has not left yet says it itself.
   if (call.is_on_wire && !TRUNKLINE_MUTANT("credit-not-told")) {
     call.owes_credit = true;
@@ -69,77 +83,71 @@ void Mux::grant(Call& call, std::uint64_t limit) {
   }
 }
 
-// A message that ends at `until` has begun; false when there is no memory for it.
-bool Mux::grant_message(Call& call, std::uint64_t until) {
-  if (until <= call.receive_limit) {
+// A message has begun, `rest` of it has not come; false when there is no memory for it.
+bool Mux::grant_message(Call& call, std::size_t rest) {
+  const std::uint64_t needed = call.unread + std::uint64_t{rest};
+  if (needed <= call.granted) {
     return true;
   }
-  const std::size_t needed = until - call.consumed;
-  if (needed > call.reserved) {
-    if (!pool_.try_reserve(needed - call.reserved)) {
-      return false;
-    }
-    call.reserved = needed;
+  if (!reserve(call, needed, &MemoryPool::try_reserve)) {
+    return false;
   }
-  grant(call, until);
+  grant(call, static_cast<std::uint32_t>(needed));
   return true;
 }
 
-std::uint64_t Mux::window_max(const Call& call) const {
-  return call.window_max != 0 ? call.window_max : options_.stream_window_max;
+std::uint32_t Mux::window_max(const Call& call) const {
+  return call.window_max != 0 ? call.window_max
+                              : static_cast<std::uint32_t>(options_.stream_window_max);
 }
 
 void Mux::limit_window(CallRef ref, std::size_t bytes) {
   if (Call* call = find(ref); call != nullptr) {
-    call->window_max = std::max<std::uint64_t>(bytes, options_.limits.stream_window);
+    call->window_max = static_cast<std::uint32_t>(
+        std::clamp<std::size_t>(bytes, options_.limits.stream_window, kStreamBytesBound));
   }
 }
 
 // The program has taken something: the window moves on, half of it at a time, and gets wider for
 // who uses it up.
 void Mux::grant_more(Call& call) {
-  if (call.consumed - call.widened_at >= call.window && call.window < window_max(call)) {
-    call.window = std::min<std::uint64_t>(2 * call.window, window_max(call));
-    call.widened_at = call.consumed;
+  if (call.taken >= call.window && call.window < window_max(call)) {
+    call.window = std::min(2 * call.window, window_max(call));
+    call.taken = 0;
   }
-  const std::uint64_t wanted = call.consumed + call.window;
-  if (wanted < call.receive_limit + call.window / 2) {
+  if (call.window - call.window / 2 < call.granted) {
     return;
   }
-  const std::size_t needed = wanted - call.consumed;
-  if (needed > call.reserved && pool_.try_reserve_spare(needed - call.reserved)) {
-    call.reserved = needed;
-  }
-  grant(call, std::min<std::uint64_t>(wanted, call.consumed + call.reserved));
+  const bool is_reserved = reserve(call, call.window, &MemoryPool::try_reserve_spare);
+  grant(call, is_reserved ? call.window : call.reserved);
 }
 
 // This side waits for the stream's credit. If the peer does, too, and nobody reads, both would wait
 // for ever: what the peer may send grows.
 void Mux::rescue(Call& call) {
-  if (call.is_over || call.is_deaf || call.input_ended ||
-      call.receive_limit - call.received > kDataCost ||
+  if (call.is_over || call.is_deaf || call.input_ended || call.unused_credit() > kDataCost ||
       call.rescued >= options_.stream_rescue_max) {
     return;
   }
-  const std::size_t wider = window_max(call);
-  const std::size_t needed = call.receive_limit + wider - call.consumed;
-  if (needed > call.reserved && !pool_.try_reserve_spare(needed - call.reserved)) {
+  const std::uint32_t wider = window_max(call);
+  const std::uint64_t ahead = std::uint64_t{call.granted} + wider;
+  if (!reserve(call, ahead, &MemoryPool::try_reserve_spare)) {
     return;
   }
   TRUNKLINE_SOMETIMES("both ends wait for credit");
-  call.reserved = std::max(call.reserved, needed);
   call.rescued += wider;
-  grant(call, call.receive_limit + wider);
+  grant(call, static_cast<std::uint32_t>(ahead));
 }
 
 Result<void> Mux::count_stream(Call& call, std::uint64_t cost) {
   // Not counted when it is too much: what is held stays what was reserved, to the last.
-  if (cost > call.receive_limit - call.received) {
+  if (cost > call.unused_credit()) {
     return trunkline::fail(ErrorCode::kProtocolError,
                            fmt::format("stream {} has sent {} bytes, {} were granted", call.wire_id,
-                                       call.received + cost, call.receive_limit));
+                                       call.received + cost, call.receive_limit()));
   }
   call.received += cost;
+  call.unread += static_cast<std::uint32_t>(cost);
   if (call.is_blocked()) {
     rescue(call);
   }
@@ -152,23 +160,23 @@ void Mux::consumed(CallRef ref, std::size_t payload_bytes, TimePoint now) {
     return;
   }
   const std::uint64_t cost = payload_bytes + kDataCost;
-  TRUNKLINE_ASSERT(call->consumed + cost <= call->received);
-  call->consumed += cost;
+  TRUNKLINE_ASSERT(cost <= call->unread);
+  call->unread -= static_cast<std::uint32_t>(cost);
+  call->granted -= static_cast<std::uint32_t>(cost);
+  call->taken = static_cast<std::uint32_t>(std::min<std::uint64_t>(call->taken + cost, UINT32_MAX));
   call->last_consumed = now_ = now;
   // Not below the first window while it lives, nor below what was granted.
-  const std::uint64_t granted = call->receive_limit - call->consumed;
-  const std::size_t keep = call->is_deaf
-                               ? call->received - call->consumed
-                               : std::max<std::size_t>(granted, options_.limits.stream_window);
+  const std::uint32_t keep =
+      call->is_deaf ? call->unread : std::max(call->granted, options_.limits.stream_window);
   if (call->reserved > keep) {
     pool_.release(call->reserved - keep);
     call->reserved = keep;
   }
   if (TRUNKLINE_MUTANT("credit-returned-twice")) {
-    grant(*call, call->receive_limit + cost);
+    grant(*call, call->granted + static_cast<std::uint32_t>(cost));
   }
   if (!call->is_deaf && !call->input_ended) {
-    call->rescued = granted <= call->window ? 0 : call->rescued;
+    call->rescued = call->granted <= call->window ? 0 : call->rescued;
     grant_more(*call);
   }
 }

@@ -54,6 +54,12 @@ Result<void> check_options(const NodeOptions& options) {
     return wrong(fmt::format("chunk_bytes {} or stream_window_max {} is too small",
                              options.mux.chunk_bytes, options.mux.stream_window_max));
   }
+  if (options.mux.stream_window_max > kStreamBytesBound ||
+      options.mux.stream_rescue_max > kStreamBytesBound) {
+    return wrong(fmt::format("stream_window_max {} or stream_rescue_max {} is more than {}",
+                             options.mux.stream_window_max, options.mux.stream_rescue_max,
+                             kStreamBytesBound));
+  }
   if (options.mux.ping_interval <= Duration::zero() ||
       options.mux.write_deadline <= Duration::zero() ||
       options.handshake_deadline <= options.probe_timeout) {

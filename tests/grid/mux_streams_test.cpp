@@ -129,6 +129,27 @@ TEST_F(Streams, AHandlerMayHaveANarrowerWindow) {
   EXPECT_LE(unread_with(2000), 2000 + message);
   EXPECT_GT(unread_with(2000), 1500U);
   EXPECT_GT(unread_with(16'000), 12'000U);
+  EXPECT_GT(unread_with((4UL << 30U) + 2000), 12'000U);
+}
+
+TEST_F(Streams, AMessageThatWouldNotFitWhatCountsItIsRefused) {
+  MuxOptions takes_all = small();
+  takes_all.limits.message_bytes_max = UINT32_MAX;
+  make(small(), takes_all, 16UL << 30U);
+  b->reads = false;
+  const auto [there, here] = opened();
+  a->put(there, std::string(900, 'x'));
+  pump();
+  const std::size_t used = b->pool.used();
+  EXPECT_EQ(why_refused(*b, {.type = MessageType::kData,
+                             .more = true,
+                             .id = 1,
+                             .total = UINT32_MAX - 100,
+                             .payload = "12345678"}),
+            "");
+  EXPECT_EQ(b->events(), (Lines{"message 1 [900 bytes]", "stop 1 memory"}));
+  EXPECT_LE(b->pool.used(), used);
+  EXPECT_EQ(b->mux->check(), "");
 }
 
 TEST_F(Streams, ACancelStopsTheHandler) {

@@ -236,6 +236,23 @@ TEST(NodeOptions, ThatCannotBeAreNamed) {
   EXPECT_NE(check_options(options).error().context.find("secret"), std::string::npos);
 }
 
+TEST(NodeOptions, OfAStreamsBytesFitWhatCountsThem) {
+  NodeOptions options;
+  options.identity.name = "a:1";
+  options.identity.instance.fill(1);
+  for (std::size_t MuxOptions::* const of_stream :
+       {&MuxOptions::stream_window_max, &MuxOptions::stream_rescue_max}) {
+    const std::size_t usual = options.mux.*of_stream;
+    options.mux.*of_stream = kStreamBytesBound;
+    EXPECT_TRUE(check_options(options).has_value());
+    for (const std::size_t beyond : {kStreamBytesBound + 1, (4UL << 30U) + usual}) {
+      options.mux.*of_stream = beyond;
+      EXPECT_NE(check_options(options).error().context.find("is more than"), std::string::npos);
+    }
+    options.mux.*of_stream = usual;
+  }
+}
+
 TEST(MayRetry, OnlyWhatNobodyHasSeenOrWhatDoesNoHarmTwice) {
   EXPECT_TRUE(may_retry({.code = FailureCode::kDraining, .not_run = true}, false));
   EXPECT_FALSE(may_retry({.code = FailureCode::kDisconnected}, false));

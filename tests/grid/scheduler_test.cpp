@@ -14,7 +14,7 @@ namespace {
 class SchedulerTest : public MuxTest {
  protected:
   Call& add(Scheduler::Class to) {
-    calls.push_back(std::make_unique<Call>(*a->mux));
+    calls.push_back(std::make_unique<Call>());
     classes.push_back(to);
     calls.back()->token = calls.size() - 1;
     scheduler.add(*calls.back(), to);
