@@ -19,7 +19,7 @@ namespace trunkline::grid {
 class CallTable {
  public:
   // The first block stays when a few calls are over, so it is small.
-  static constexpr std::uint32_t kBlockCalls = 16;
+  static constexpr std::uint32_t kBlockCalls = 4;
 
   explicit CallTable(Mux& mux) : mux_(mux) {}
 

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace trunkline::grid {
@@ -119,9 +120,8 @@ void Mux::socket_idle() {
 
 bool Mux::is_stalled(const Call& call, TimePoint now) const {
   return call.kind == CallKind::kStream && !call.is_over && call.is_blocked() &&
-         now - call.out->blocked_since >= options_.stream_stall &&
-         call.last_consumed < call.out->blocked_since && call.unread > 0 &&
-         call.unused_credit() <= kDataCost;
+         now - std::max(call.out->blocked_since, call.last_consumed) >= options_.stream_stall &&
+         call.unread > 0 && call.unused_credit() <= kDataCost;
 }
 
 void Mux::fail_stalled(TimePoint now) {

@@ -124,6 +124,39 @@ TEST_F(MuxLimits, AGoawayWaitsForTheCallsThatWereMadeBeforeIt) {
   EXPECT_TRUE(b->mux->is_drained());
 }
 
+// Whose program has taken something at the very moment at which it was blocked has not read on
+// either.
+TEST_F(MuxLimits, AStreamWhoseEndsBothSendAndNeverReadOnFails) {
+  MuxOptions options = small();
+  options.stream_stall = 5s;
+  options.ping_interval = 1s;
+  make(options, options);
+  a->reads = b->reads = false;
+  const CallRef ours = a->open("talk");
+  pump();
+  const CallRef theirs = b->called.at(0);
+  const auto fill = [this](End& end, CallRef stream) {
+    while (end.mux->has_room(stream, 500)) {
+      end.put(stream, std::string(500, 'x'));
+    }
+  };
+  for (int round = 0; round < 20; ++round) {
+    fill(*a, ours);
+    fill(*b, theirs);
+    pump();
+  }
+  for (End* end : {a.get(), b.get()}) {
+    ASSERT_FALSE(end->unread.empty());
+    end->mux->consumed(end->unread.front().first, end->unread.front().second, now);
+  }
+  pump();
+  for (int second = 0; second < 10; ++second) {
+    pass(1s);
+    pump();
+  }
+  EXPECT_EQ(a->last_failure.code, FailureCode::kMemory);
+}
+
 TEST_F(MuxLimits, APartOfAMessageIsASignOfLife) {
   for (int i = 0; i < 60; ++i) {
     pass(1s);
