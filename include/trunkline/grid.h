@@ -25,18 +25,16 @@
 
 #include <trunkline/error.h>
 #include <trunkline/grid_options.h>
+#include <trunkline/grid_stream.h>
 #include <trunkline/grid_types.h>
 #include <trunkline/task.h>
 
 #include <chrono>
 #include <coroutine>
-#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <functional>
 #include <memory>
-#include <optional>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -47,162 +45,8 @@ namespace trunkline {
 
 namespace net {
 class GridDriver;
-class GridStreamState;
-class GridAskedBase;
-template <class Waiting>
-class GridAsked;
 struct GridReplyState;
 }  // namespace net
-
-namespace detail {
-class GridWaiting;
-}  // namespace detail
-
-class GridReceiving;
-class GridSending;
-
-// One side of a stream: messages both ways, in order. Copies are the same stream; when the last one
-// goes, a caller's stream that has not ended is cancelled. At most one receive() and one send() may
-// be waiting at a time. Thread: any.
-class GridStream {
- public:
-  GridStream(const GridStream& other) noexcept;
-
-  GridStream(GridStream&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
-
-  GridStream& operator=(GridStream other) noexcept;
-  ~GridStream();
-
-  // Queues a message, when there is room: co_await it. Success means queued, not received. Errors:
-  // kHandler and all others when the stream has failed or is over, kTooLarge. A handler may send
-  // until it returns, a caller until finish().
-  [[nodiscard]] GridSending send(Bytes message) const;
-  // The next message: co_await it. None: the other side has ended well and everything has come.
-  // Each message is given once, also those that came before a failure.
-  [[nodiscard]] GridReceiving receive() const;
-  // The caller sends nothing more. A handler finishes by returning.
-  void finish();
-  // Ends it now; the handler there is stopped. A receive() or send() that waits fails with
-  // kCancelled. Of a handler's stream it does nothing: it returns an error instead.
-  void cancel();
-
- private:
-  friend class net::GridDriver;
-  friend class detail::GridWaiting;
-
-  explicit GridStream(net::GridStreamState& state) noexcept;
-
-  net::GridStreamState* state_;
-};
-
-namespace detail {
-
-// Somebody who waits for a stream. It goes on on the node's thread; destroyed before, it waits no
-// more: destroy it on the node's thread, or when it cannot be going on at the same time.
-class GridWaiting {
- public:
-  GridWaiting(const GridWaiting&) = delete;
-  GridWaiting& operator=(const GridWaiting&) = delete;
-
- protected:
-  template <class Waiting>
-  friend class net::GridAsked;
-
-  enum class Outcome : std::uint8_t { kDone, kClosed, kOccupied, kTooLarge, kStopped };
-
-  explicit GridWaiting(GridStream stream) : stream_(std::move(stream)) {}
-
-  ~GridWaiting() = default;
-
-  [[nodiscard]] net::GridStreamState& state() const { return *stream_.state_; }
-
-  [[nodiscard]] bool is_at_home() const;
-  // Whoever waits goes on. Nothing may be touched after it.
-  void resume();
-  [[nodiscard]] GridError error() const;
-
-  GridStream stream_;
-  std::coroutine_handle<> waiter_;
-  net::GridAskedBase* asked_ = nullptr;  // on the way to the node's thread
-  bool is_waiting_ = false;
-  Outcome outcome_ = Outcome::kDone;
-};
-
-}  // namespace detail
-
-// What receive() gives. To be awaited once.
-class [[nodiscard]] GridReceiving : private detail::GridWaiting {
- public:
-  using Value = GridResult<std::optional<Bytes>>;
-
-  ~GridReceiving();
-  [[nodiscard]] bool await_ready() const;
-  bool await_suspend(std::coroutine_handle<> waiter);
-  Value await_resume();
-  // For whoever wants a task: run_task(), or to keep it.
-  [[nodiscard]] Task<Value> as_task() &&;
-
- private:
-  friend class GridStream;
-  friend class net::GridStreamState;
-  template <class Waiting>
-  friend class net::GridAsked;
-
-  explicit GridReceiving(GridStream stream) : GridWaiting(std::move(stream)) {}
-
-  [[nodiscard]] bool begin();
-  void withdraw();
-};
-
-// What send() gives. To be awaited once.
-class [[nodiscard]] GridSending : private detail::GridWaiting {
- public:
-  using Value = GridResult<void>;
-
-  ~GridSending();
-  [[nodiscard]] bool await_ready();
-  bool await_suspend(std::coroutine_handle<> waiter);
-  Value await_resume();
-  [[nodiscard]] Task<Value> as_task() &&;
-
- private:
-  friend class GridStream;
-  friend class net::GridStreamState;
-  template <class Waiting>
-  friend class net::GridAsked;
-
-  GridSending(GridStream stream, Bytes message)
-      : GridWaiting(std::move(stream)), message_(std::move(message)) {}
-
-  [[nodiscard]] bool try_send();
-  [[nodiscard]] bool begin();
-  void withdraw();
-
-  Bytes message_;
-};
-
-// A stream for a handler that may block: the same, but send() and receive() wait. For one thread at
-// a time, and not the node's.
-class GridBlockingStream {
- public:
-  explicit GridBlockingStream(GridStream stream) : stream_(std::move(stream)) {}
-
-  // As GridStream's.
-  [[nodiscard]] GridResult<void> send(Bytes message);
-  [[nodiscard]] GridResult<std::optional<Bytes>> receive();
-
- private:
-  GridStream stream_;
-};
-
-// Of a stream's handler.
-struct GridStreamLimits {
-  // Streams of it at once, of all peers together; those of cancelled ones count until their handler
-  // has ended. More are refused (kBusy, not run). 0: as many as handlers_max lets in.
-  std::size_t streams_max = 0;
-  // Unread, of one of its streams; 0: stream_window_bytes. From 16 KiB to 1 GiB.
-  std::size_t window_bytes = 0;
-};
 
 // What an inline handler answers with, once, from any thread. Dropping it unanswered tells the
 // caller kAbandoned.
@@ -233,55 +77,6 @@ using GridInlineContextHandler =
     std::function<void(const GridInlineRequest& request, GridReply reply)>;
 // Called once, on the node's thread; the payload is borrowed until it returns. Must not throw.
 using GridDone = std::move_only_function<void(GridResult<std::string_view>)>;
-
-// How a type becomes a payload, for typed handlers and calls. trunkline/grid_msgpack.h has it for
-// all that msgpack-cxx can pack; specialise it for yours:
-//
-//   template <>
-//   struct trunkline::GridCodec<LockRequest> {
-//     static void pack(const LockRequest& value, Bytes& out);            // appends
-//     static bool unpack(std::string_view bytes, LockRequest& value);    // false: not one
-//   };
-template <class T>
-struct GridCodec;
-
-// A stream whose messages have types. As GridStream otherwise.
-template <class Out, class In>
-class GridTypedStream {
- public:
-  explicit GridTypedStream(GridStream stream) : stream_(std::move(stream)) {}
-
-  [[nodiscard]] GridSending send(const Out& message) const {
-    Bytes bytes;
-    GridCodec<Out>::pack(message, bytes);
-    return stream_.send(std::move(bytes));
-  }
-
-  // Errors, besides: kHandler for a message that is of another type.
-  [[nodiscard]] Task<GridResult<std::optional<In>>> receive() const { return unpack(stream_); }
-
-  void finish() { stream_.finish(); }
-
-  void cancel() { stream_.cancel(); }
-
- private:
-  static Task<GridResult<std::optional<In>>> unpack(GridStream stream) {
-    const GridResult<std::optional<Bytes>> bytes = co_await stream.receive();
-    if (!bytes.has_value()) {
-      co_return std::unexpected(bytes.error());
-    }
-    if (!bytes->has_value()) {
-      co_return std::optional<In>{};
-    }
-    std::optional<In> message(std::in_place);
-    if (!GridCodec<In>::unpack(**bytes, *message)) {
-      co_return grid_error(0, "a message of the stream is of another type");
-    }
-    co_return message;
-  }
-
-  GridStream stream_;
-};
 
 namespace detail {
 

@@ -110,4 +110,15 @@ struct GridInlineRequest {
   std::optional<std::chrono::steady_clock::time_point> deadline{};
 };
 
+// How a type becomes a payload, for typed handlers and calls. trunkline/grid_msgpack.h has it for
+// all that msgpack-cxx can pack; specialise it for yours:
+//
+//   template <>
+//   struct trunkline::GridCodec<LockRequest> {
+//     static void pack(const LockRequest& value, Bytes& out);            // appends
+//     static bool unpack(std::string_view bytes, LockRequest& value);    // false: not one
+//   };
+template <class T>
+struct GridCodec;
+
 }  // namespace trunkline

@@ -4,7 +4,7 @@
 // waits for room to send.
 #pragma once
 
-#include <trunkline/grid.h>
+#include <trunkline/grid_stream.h>
 
 #include "core/intrusive_list.h"
 #include "core/ring.h"

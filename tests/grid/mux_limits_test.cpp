@@ -135,7 +135,7 @@ TEST_F(MuxLimits, AStreamWhoseEndsBothSendAndNeverReadOnFails) {
   const CallRef ours = a->open("talk");
   pump();
   const CallRef theirs = b->called.at(0);
-  const auto fill = [this](End& end, CallRef stream) {
+  const auto fill = [](End& end, CallRef stream) {
     while (end.mux->has_room(stream, 500)) {
       end.put(stream, std::string(500, 'x'));
     }
