@@ -118,8 +118,9 @@ class BarePair final : public Subject {
 
   std::optional<double> bulk(std::size_t bytes) override {
     const std::uint64_t count = kBulkBytes / bytes;
-    // As many as are sent, so that both read from memory that no cache holds.
-    const std::vector<std::string> prepared(count, std::string(bytes, 'x'));
+    // As many as are sent, and freed when they are, as the grid's are: so both read from memory that
+    // no cache holds and give it back.
+    std::vector<std::string> prepared(count, std::string(bytes, 'x'));
     const Head head{bytes, 0};
     const std::uint64_t began = now_ns();
     std::uint64_t answered = 0;
@@ -129,7 +130,8 @@ class BarePair final : public Subject {
         answered += read_all(client_, &answer, 1) ? 1U : 0U;
       }
       write_all(client_, &head, sizeof head);
-      write_all(client_, prepared[sent].data(), bytes);
+      write_all(client_, prepared.back().data(), bytes);
+      prepared.pop_back();
     }
     while (answered < count) {
       answered += read_all(client_, &answer, 1) ? 1U : 0U;
