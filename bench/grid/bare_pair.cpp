@@ -118,8 +118,8 @@ class BarePair final : public Subject {
 
   std::optional<double> bulk(std::size_t bytes) override {
     const std::uint64_t count = kBulkBytes / bytes;
-    // As many as are sent, and freed when they are, as the grid's are: so both read from memory that
-    // no cache holds and give it back.
+    // As many as are sent, and freed when they are, as the grid's are: so both read from memory
+    // that no cache holds and give it back.
     std::vector<std::string> prepared(count, std::string(bytes, 'x'));
     const Head head{bytes, 0};
     const std::uint64_t began = now_ns();

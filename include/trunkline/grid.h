@@ -154,9 +154,7 @@ Task<GridResult<Bytes>> serve_typed(std::shared_ptr<const TypedHandler<Request, 
   if (!response.has_value()) {
     co_return std::unexpected(response.error());
   }
-  Bytes bytes;
-  GridCodec<Response>::pack(*response, bytes);
-  co_return bytes;
+  co_return detail::packed(*response);
 }
 
 template <class Request, class In, class Out>
@@ -189,9 +187,7 @@ GridResult<Bytes> serve_typed_blocking(const TypedBlockingHandler<Request, Respo
   if (!response.has_value()) {
     return std::unexpected(response.error());
   }
-  Bytes bytes;
-  GridCodec<Response>::pack(*response, bytes);
-  return bytes;
+  return detail::packed(*response);
 }
 
 }  // namespace detail
@@ -212,10 +208,8 @@ class GridPeer {
   template <class Request, class Response>
   [[nodiscard]] Task<GridResult<Response>> call(std::string handler, const Request& request,
                                                 GridCallOptions options = {}) const {
-    Bytes payload;
-    GridCodec<Request>::pack(request, payload);
     return detail::unpack_answer<Response>(
-        call(std::move(handler), std::move(payload), std::move(options)));
+        call(std::move(handler), detail::packed(request), std::move(options)));
   }
 
   // The same with a callback: nothing is allocated for a coroutine.
@@ -229,9 +223,8 @@ class GridPeer {
   template <class Request, class Out, class In>
   [[nodiscard]] Task<GridResult<GridTypedStream<Out, In>>> open(
       std::string handler, const Request& request, GridCallOptions options = {}) const {
-    Bytes payload;
-    GridCodec<Request>::pack(request, payload);
-    return detail::typed<Out, In>(open(std::move(handler), std::move(payload), std::move(options)));
+    return detail::typed<Out, In>(
+        open(std::move(handler), detail::packed(request), std::move(options)));
   }
 
  private:

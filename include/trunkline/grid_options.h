@@ -106,7 +106,7 @@ struct GridPeerStats {
   std::uint64_t bytes_received = 0;
   std::uint64_t messages_sent = 0;
   std::uint64_t messages_received = 0;
-  std::uint64_t calls_refused = 0;   // of the peer's
+  std::uint64_t calls_refused = 0;   // of the peer's, before a handler has seen them
   std::size_t calls_open = 0;        // of this node's
   std::size_t handlers_running = 0;  // of the peer's calls
   std::size_t unsent_bytes = 0;

@@ -180,9 +180,7 @@ class GridTypedStream {
   explicit GridTypedStream(GridStream stream) : stream_(std::move(stream)) {}
 
   [[nodiscard]] GridSending send(const Out& message) const {
-    Bytes bytes;
-    GridCodec<Out>::pack(message, bytes);
-    return stream_.send(std::move(bytes));
+    return stream_.send(detail::packed(message));
   }
 
   // Errors, besides: kHandler for a message that is of another type.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <optional>
@@ -120,5 +121,31 @@ struct GridInlineRequest {
 //   };
 template <class T>
 struct GridCodec;
+
+namespace detail {
+
+// A thread's memory to pack in.
+inline Bytes& packing_memory() {
+  thread_local Bytes memory;
+  return memory;
+}
+
+// The payload of a value. Small ones grow in memory that was used before, and leave it in one
+// allocation of their size.
+template <class T>
+[[nodiscard]] Bytes packed(const T& value) {
+  constexpr std::size_t kSmall = 4096;
+  Bytes memory = std::exchange(packing_memory(), {});
+  memory.clear();
+  GridCodec<T>::pack(value, memory);
+  if (memory.size() > kSmall) {
+    return memory;
+  }
+  Bytes payload(memory);
+  packing_memory() = std::move(memory);
+  return payload;
+}
+
+}  // namespace detail
 
 }  // namespace trunkline

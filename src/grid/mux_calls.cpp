@@ -406,6 +406,9 @@ void Mux::fail(CallRef ref, Failure failure) {
     free_if_done(*call);
     return;
   }
+  if (failure.not_run) {
+    ++stats_.calls_refused;
+  }
   call->is_over = true;
   wheel_.disarm(*call);
   stop_sending(*call);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/peer_dial.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -60,16 +61,23 @@ tcp::endpoint tcp_endpoint(const PeerEndpoint& endpoint) {
 std::move_only_function<void()> dial_tcp(asio::io_context& io, const PeerEndpoint& endpoint,
                                          PeerDialDone done) {
   const auto socket = std::make_shared<tcp::socket>(io);
-  socket->async_connect(
-      tcp_endpoint(endpoint), [socket, done = std::move(done)](const error_code& error) mutable {
-        // Closed meanwhile: given up, although the connect had succeeded already.
-        if (error || !socket->is_open()) {
-          done(fail(ErrorCode::kUnavailable,
-                    "connect: " + (error ? error.message() : std::string("given up"))));
-        } else {
-          done(taken_over(*socket));
-        }
-      });
+  const tcp::endpoint target = tcp_endpoint(endpoint);
+  error_code opened;
+  socket->open(target.protocol(),
+               opened);  // what fails here, async_connect() tries again and tells
+  if (!opened) {
+    // A process that this one starts has no business with it.
+    ::fcntl(socket->native_handle(), F_SETFD, FD_CLOEXEC);
+  }
+  socket->async_connect(target, [socket, done = std::move(done)](const error_code& error) mutable {
+    // Closed meanwhile: given up, although the connect had succeeded already.
+    if (error || !socket->is_open()) {
+      done(fail(ErrorCode::kUnavailable,
+                "connect: " + (error ? error.message() : std::string("given up"))));
+    } else {
+      done(taken_over(*socket));
+    }
+  });
   return [socket] {
     error_code ignored;
     socket->close(ignored);

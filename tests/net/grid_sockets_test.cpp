@@ -3,6 +3,10 @@
 // What only real sockets show: cuts at any byte, thousands of streams, peers that are no use.
 #include "net/grid_fixture.h"
 
+#include <fcntl.h>
+
+#include <filesystem>
+
 namespace trunkline::net {
 namespace {
 
@@ -34,6 +38,21 @@ std::string read_to_end(int descriptor) {
     all.append(buffer.data(), got > 0 ? static_cast<std::size_t>(got) : 0U);
   }
   return all;
+}
+
+TEST_F(TwoNodes, NoSocketIsInheritedByAChildProcess) {
+  EXPECT_EQ(run(to_two->call("echo", "1", patient())).value(), "1");
+  std::size_t sockets = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    if (!std::filesystem::read_symlink(entry, gone).string().starts_with("socket:")) {
+      continue;
+    }
+    const int flags = ::fcntl(std::stoi(entry.path().filename()), F_GETFD);
+    EXPECT_TRUE(flags < 0 || (flags & FD_CLOEXEC) != 0) << entry.path();
+    ++sockets;
+  }
+  EXPECT_GE(sockets, 4U);
 }
 
 // --- cuts ---

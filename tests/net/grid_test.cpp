@@ -84,7 +84,22 @@ TEST_F(GridCalls, AnErrorSaysWhoseItIs) {
   EXPECT_EQ(unknown.code, GridCode::kUnknownHandler);
   EXPECT_EQ(unknown.origin, GridOrigin::kRemote);
   EXPECT_TRUE(unknown.not_run);
+  EXPECT_EQ(two->peers().at(0).calls_refused, 1U);
   EXPECT_EQ(run(peer(*one, "127.0.0.1:1").call("echo", "")).error().code, GridCode::kNotConnected);
+}
+
+TEST(GridPacking, GrowsInMemoryThatWasUsedBefore) {
+  const Lock small{.resource = "small", .owner = std::string(100, 'x')};
+  const Lock large{.resource = "large", .owner = std::string(100'000, 'x')};
+  EXPECT_EQ(detail::packed(small).size(), 106U);
+  const char* const memory = detail::packing_memory().data();
+  const Bytes payload = detail::packed(small);
+  EXPECT_EQ(payload, "small\n" + small.owner);
+  EXPECT_EQ(payload.capacity(), payload.size());
+  EXPECT_EQ(detail::packing_memory().data(), memory);
+  // What is large goes with its memory, and nothing large is kept.
+  EXPECT_EQ(detail::packed(large).size(), 100'006U);
+  EXPECT_LT(detail::packing_memory().capacity(), 100U);
 }
 
 TEST_F(GridCalls, TypesGoThroughTheirCodec) {
