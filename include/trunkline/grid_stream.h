@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -21,6 +22,8 @@ class GridStreamState;
 class GridAskedBase;
 template <class Waiting>
 class GridAsked;
+template <class Waiting>
+struct GridSuspension;
 }  // namespace net
 
 namespace detail {
@@ -76,6 +79,8 @@ class GridWaiting {
  protected:
   template <class Waiting>
   friend class net::GridAsked;
+  template <class Waiting>
+  friend struct net::GridSuspension;
 
   enum class Outcome : std::uint8_t { kDone, kClosed, kOccupied, kTooLarge, kStopped };
 
@@ -92,7 +97,7 @@ class GridWaiting {
 
   GridStream stream_;
   std::coroutine_handle<> waiter_;
-  net::GridAskedBase* asked_ = nullptr;  // on the way to the node's thread
+  std::shared_ptr<net::GridAskedBase> asked_;  // from another thread
   bool is_waiting_ = false;
   Outcome outcome_ = Outcome::kDone;
 };
@@ -116,11 +121,12 @@ class [[nodiscard]] GridReceiving : private detail::GridWaiting {
   friend class net::GridStreamState;
   template <class Waiting>
   friend class net::GridAsked;
+  template <class Waiting>
+  friend struct net::GridSuspension;
 
   explicit GridReceiving(GridStream stream) : GridWaiting(std::move(stream)) {}
 
   [[nodiscard]] bool begin();
-  void withdraw();
 };
 
 // What send() gives. To be awaited once.
@@ -139,13 +145,14 @@ class [[nodiscard]] GridSending : private detail::GridWaiting {
   friend class net::GridStreamState;
   template <class Waiting>
   friend class net::GridAsked;
+  template <class Waiting>
+  friend struct net::GridSuspension;
 
   GridSending(GridStream stream, Bytes message)
       : GridWaiting(std::move(stream)), message_(std::move(message)) {}
 
   [[nodiscard]] bool try_send();
   [[nodiscard]] bool begin();
-  void withdraw();
 
   Bytes message_;
 };

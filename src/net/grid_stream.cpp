@@ -59,6 +59,17 @@ void GridStream::cancel() {
 
 namespace net {
 
+namespace {
+
+template <class Waiting>
+Waiting* take(std::atomic<Waiting*>& place) {
+  return place.load(std::memory_order_relaxed) == nullptr
+             ? nullptr
+             : place.exchange(nullptr, std::memory_order_acq_rel);
+}
+
+}  // namespace
+
 GridDriver* GridHome::here() const {
   GridDriver* const here = GridDriver::here();
   return here != nullptr && here->program().home().get() == this ? here : nullptr;
@@ -108,7 +119,7 @@ void GridStreamState::wake() {
 }
 
 void GridStreamState::tell_receiver() {
-  if (GridReceiving* const waiting = std::exchange(receiver, nullptr); waiting != nullptr) {
+  if (GridReceiving* const waiting = take(receiver); waiting != nullptr) {
     waiting->resume();
   }
 }
@@ -133,7 +144,7 @@ void GridStreamState::failed(GridError why) {
 }
 
 void GridStreamState::end_sender() {
-  if (GridSending* const waiting = std::exchange(sender, nullptr); waiting != nullptr) {
+  if (GridSending* const waiting = take(sender); waiting != nullptr) {
     waiting->outcome_ = GridSending::Outcome::kClosed;
     waiting->resume();
   }
@@ -148,7 +159,7 @@ GridError GridStreamState::why_closed() const {
 }
 
 void GridStreamState::has_room() {
-  GridSending* const waiting = std::exchange(sender, nullptr);
+  GridSending* const waiting = take(sender);
   if (waiting != nullptr && !waiting->begin()) {
     waiting->resume();
   }

@@ -77,8 +77,9 @@ class GridStreamState : public ListHook<GridStreamTable> {
   bool input_ended = false;  // everything has come
   std::unique_ptr<const GridError> error;
   Ring<Bytes> inbox;  // a deque would cost 600 bytes a stream before its first message
-  GridReceiving* receiver = nullptr;
-  GridSending* sender = nullptr;
+  // Set and told on the node's thread; who goes away leaves from any.
+  std::atomic<GridReceiving*> receiver = nullptr;
+  std::atomic<GridSending*> sender = nullptr;
   std::stop_source stop{std::nostopstate};  // of a handler
   std::unique_ptr<Caller> caller;           // while it is traced or may be stopped
 

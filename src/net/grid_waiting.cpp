@@ -6,14 +6,17 @@
 #include "net/grid_driver.h"
 #include "net/grid_stream.h"
 
+#include <atomic>
+#include <memory>
+#include <mutex>
 #include <utility>
 
 namespace trunkline {
 
 namespace net {
 
-// What a coroutine of another thread asks a stream for, on its way to the node's thread. All but
-// its making happens there.
+// What a coroutine of another thread asks a stream for, on its way to the node's thread. Both hold
+// it: the coroutine may go away meanwhile.
 class GridAskedBase {
  public:
   GridAskedBase() = default;
@@ -21,13 +24,83 @@ class GridAskedBase {
   GridAskedBase& operator=(const GridAskedBase&) = delete;
   virtual ~GridAskedBase() = default;
 
-  // Nobody waits any more.
-  virtual void withdraw() = 0;
+  // Nobody waits any more. False: the node's thread knows who does already. Thread: any.
+  [[nodiscard]] virtual bool withdraw() = 0;
 };
 
 template <class Waiting>
 class GridAsked final : public GridAskedBase {
  public:
+  explicit GridAsked(Waiting& waiting) : waiting_(&waiting) {}
+
+  bool withdraw() override {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(waiting_, nullptr) != nullptr;
+  }
+
+  // On the node's thread.
+  void arrive() {
+    Waiting* ready = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      Waiting* const waiting = std::exchange(waiting_, nullptr);
+      if (waiting != nullptr && !waiting->begin()) {
+        ready = waiting;
+      }
+    }
+    if (ready != nullptr) {
+      ready->resume();
+    }
+  }
+
+  // The node has stopped.
+  void drop() {
+    Waiting* waiting = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      waiting = std::exchange(waiting_, nullptr);
+    }
+    if (waiting != nullptr) {
+      waiting->outcome_ = Waiting::Outcome::kStopped;
+      waiting->resume();
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  Waiting* waiting_;
+};
+
+namespace {
+
+// As mail for the node's thread. Dropped unread, it says so.
+template <class Waiting>
+class Mail {
+ public:
+  explicit Mail(std::shared_ptr<GridAsked<Waiting>> asked) : asked_(std::move(asked)) {}
+
+  Mail(Mail&&) noexcept = default;
+  Mail& operator=(Mail&&) = delete;
+  Mail(const Mail&) = delete;
+  Mail& operator=(const Mail&) = delete;
+
+  ~Mail() {
+    if (asked_ != nullptr) {
+      asked_->drop();
+    }
+  }
+
+  void operator()() { std::exchange(asked_, nullptr)->arrive(); }
+
+ private:
+  std::shared_ptr<GridAsked<Waiting>> asked_;
+};
+
+}  // namespace
+
+// What GridReceiving and GridSending do alike.
+template <class Waiting>
+struct GridSuspension {
   // False: there is nothing to wait for. Otherwise it may have gone on already, and be no more.
   static bool suspend(Waiting& waiting, std::coroutine_handle<> waiter) {
     waiting.waiter_ = waiter;
@@ -41,56 +114,20 @@ class GridAsked final : public GridAskedBase {
       return false;
     }
     waiting.is_waiting_ = true;
-    std::unique_ptr<GridAsked> asked(new GridAsked(waiting));
-    waiting.asked_ = asked.get();
-    driver->post([arrived = std::move(asked)] { arrived->arrive(); });
+    auto asked = std::make_shared<GridAsked<Waiting>>(waiting);
+    waiting.asked_ = asked;
+    driver->post(Mail<Waiting>(std::move(asked)));
     return true;
   }
 
-  // Its coroutine is destroyed.
-  static void abandon(Waiting& waiting) {
-    if (!waiting.is_waiting_) {
+  // Its coroutine is destroyed, maybe while it waits.
+  static void abandon(Waiting& waiting, std::atomic<Waiting*> GridStreamState::* place) {
+    if (!waiting.is_waiting_ || (waiting.asked_ != nullptr && waiting.asked_->withdraw())) {
       return;
     }
-    if (const std::shared_ptr<GridDriver> driver = waiting.state().home->driver()) {
-      driver->dispatch_and_wait([&waiting] {
-        if (waiting.asked_ != nullptr) {
-          waiting.asked_->withdraw();
-        } else {
-          waiting.withdraw();
-        }
-      });
-    }
+    Waiting* expected = &waiting;
+    (waiting.state().*place).compare_exchange_strong(expected, nullptr, std::memory_order_acq_rel);
   }
-
-  // Dropped on its way: the node has stopped.
-  ~GridAsked() override {
-    if (Waiting* const waiting = take(); waiting != nullptr) {
-      waiting->outcome_ = Waiting::Outcome::kStopped;
-      waiting->resume();
-    }
-  }
-
-  void withdraw() override { waiting_ = nullptr; }
-
- private:
-  explicit GridAsked(Waiting& waiting) : waiting_(&waiting) {}
-
-  Waiting* take() {
-    Waiting* const waiting = std::exchange(waiting_, nullptr);
-    if (waiting != nullptr) {
-      waiting->asked_ = nullptr;
-    }
-    return waiting;
-  }
-
-  void arrive() {
-    if (Waiting* const waiting = take(); waiting != nullptr && !waiting->begin()) {
-      waiting->resume();
-    }
-  }
-
-  Waiting* waiting_;
 };
 
 }  // namespace net
@@ -139,7 +176,7 @@ GridError GridWaiting::error() const {
 // --- receive() ---
 
 GridReceiving::~GridReceiving() {
-  net::GridAsked<GridReceiving>::abandon(*this);
+  net::GridSuspension<GridReceiving>::abandon(*this, &GridStreamState::receiver);
 }
 
 bool GridReceiving::await_ready() const {
@@ -147,7 +184,7 @@ bool GridReceiving::await_ready() const {
 }
 
 bool GridReceiving::await_suspend(std::coroutine_handle<> waiter) {
-  return net::GridAsked<GridReceiving>::suspend(*this, waiter);
+  return net::GridSuspension<GridReceiving>::suspend(*this, waiter);
 }
 
 GridReceiving::Value GridReceiving::await_resume() {
@@ -172,20 +209,14 @@ bool GridReceiving::begin() {
   if (state().has_input()) {
     return false;
   }
-  state().receiver = this;
+  state().receiver.store(this, std::memory_order_release);
   return true;
-}
-
-void GridReceiving::withdraw() {
-  if (state().receiver == this) {
-    state().receiver = nullptr;
-  }
 }
 
 // --- send() ---
 
 GridSending::~GridSending() {
-  net::GridAsked<GridSending>::abandon(*this);
+  net::GridSuspension<GridSending>::abandon(*this, &GridStreamState::sender);
 }
 
 bool GridSending::await_ready() {
@@ -193,7 +224,7 @@ bool GridSending::await_ready() {
 }
 
 bool GridSending::await_suspend(std::coroutine_handle<> waiter) {
-  return net::GridAsked<GridSending>::suspend(*this, waiter);
+  return net::GridSuspension<GridSending>::suspend(*this, waiter);
 }
 
 GridSending::Value GridSending::await_resume() {
@@ -230,14 +261,8 @@ bool GridSending::begin() {
   if (try_send()) {
     return false;
   }
-  state().sender = this;
+  state().sender.store(this, std::memory_order_release);
   return true;
-}
-
-void GridSending::withdraw() {
-  if (state().sender == this) {
-    state().sender = nullptr;
-  }
 }
 
 }  // namespace trunkline
