@@ -67,6 +67,25 @@ TEST_F(GridStreamWaits, WhoHasGivenUpOnAnotherThreadIsGivenNothing) {
   EXPECT_EQ(run(stream.receive()).value(), "only one");
 }
 
+TEST_F(GridStreamWaits, TwoNodesThreadsMayLetGoOfEachOthersStreams) {
+  const GridStream ones = open("echo-stream");
+  const GridStream twos = run(to_one->open("echo-stream", "", patient())).value();
+  const auto let_go = [](const GridStream& stream, std::promise<void>& done) {
+    return [&](const GridResult<std::string_view>&) {
+      for (int i = 0; i < 1000; ++i) {
+        const Reader gone(stream);
+      }
+      done.set_value();
+    };
+  };
+  std::promise<void> one_done;
+  std::promise<void> two_done;
+  to_two->call("quick", "", patient(), let_go(twos, one_done));
+  to_one->call("quick", "", patient(), let_go(ones, two_done));
+  one_done.get_future().wait();
+  two_done.get_future().wait();
+}
+
 // It has asked from here, and goes on the node's thread before the node has looked.
 TEST_F(GridStreamWaits, WhoHasGivenUpBeforeTheNodeHasLookedIsForgotten) {
   GridStream stream = open("echo-stream");
