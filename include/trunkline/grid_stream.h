@@ -46,11 +46,12 @@ class GridStream {
   ~GridStream();
 
   // Queues a message, when there is room: co_await it. Success means queued, not received. Errors:
-  // kHandler and all others when the stream has failed or is over, kTooLarge. A handler may send
-  // until it returns, a caller until finish().
+  // kHandler and all others when the stream has failed or is over, kTooLarge, kInvalid when another
+  // send() waits, kNotConnected when the node has stopped. A handler may send until it returns, a
+  // caller until finish().
   [[nodiscard]] GridSending send(Bytes message) const;
   // The next message: co_await it. None: the other side has ended well and everything has come.
-  // Each message is given once, also those that came before a failure.
+  // Each message is given once, also those that came before a failure. Errors as send()'s.
   [[nodiscard]] GridReceiving receive() const;
   // The caller sends nothing more. A handler finishes by returning.
   void finish();
@@ -69,8 +70,10 @@ class GridStream {
 
 namespace detail {
 
-// Somebody who waits for a stream. It goes on on the node's thread; destroyed before, it waits no
-// more: destroy it on the node's thread, or when it cannot be going on at the same time.
+// Somebody who waits for a stream, and goes on on the node's thread; on its own where there was
+// nothing to wait for, or the node has stopped. To have it go on elsewhere, let a task wait
+// (as_task()). When its coroutine is destroyed it waits no more; that may be done on the node's
+// thread at any time, on others only while no message, room or end can come.
 class GridWaiting {
  public:
   GridWaiting(const GridWaiting&) = delete;
@@ -82,7 +85,7 @@ class GridWaiting {
   template <class Waiting>
   friend struct net::GridSuspension;
 
-  enum class Outcome : std::uint8_t { kDone, kClosed, kOccupied, kTooLarge, kStopped };
+  enum class Outcome : std::uint8_t { kDone, kClosed, kOccupied, kTooLarge, kStopped, kAgain };
 
   explicit GridWaiting(GridStream stream) : stream_(std::move(stream)) {}
 
@@ -90,6 +93,8 @@ class GridWaiting {
 
   [[nodiscard]] net::GridStreamState& state() const { return *stream_.state_; }
 
+  // Once. False: it was awaited before.
+  [[nodiscard]] bool begin_await();
   [[nodiscard]] bool is_at_home() const;
   // Whoever waits goes on. Nothing may be touched after it.
   void resume();
@@ -98,19 +103,20 @@ class GridWaiting {
   GridStream stream_;
   std::coroutine_handle<> waiter_;
   std::shared_ptr<net::GridAskedBase> asked_;  // from another thread
+  bool is_awaited_ = false;
   bool is_waiting_ = false;
   Outcome outcome_ = Outcome::kDone;
 };
 
 }  // namespace detail
 
-// What receive() gives. To be awaited once.
+// What receive() gives. To be awaited once; a second time is kInvalid.
 class [[nodiscard]] GridReceiving : private detail::GridWaiting {
  public:
   using Value = GridResult<std::optional<Bytes>>;
 
   ~GridReceiving();
-  [[nodiscard]] bool await_ready() const;
+  [[nodiscard]] bool await_ready();
   bool await_suspend(std::coroutine_handle<> waiter);
   Value await_resume();
   // For whoever wants a task: run_task(), or to keep it.
@@ -129,7 +135,7 @@ class [[nodiscard]] GridReceiving : private detail::GridWaiting {
   [[nodiscard]] bool begin();
 };
 
-// What send() gives. To be awaited once.
+// What send() gives. To be awaited once; a second time is kInvalid.
 class [[nodiscard]] GridSending : private detail::GridWaiting {
  public:
   using Value = GridResult<void>;

@@ -10,7 +10,9 @@
 // server does with its handlers, or pass what is needed as arguments.
 //
 // g++ 12 destroys the captures of a lambda that is written inside a co_await expression twice: let
-// it capture by reference what lives in the coroutine, or give it a name in a line of its own.
+// it capture by reference what lives in the coroutine, or give it a name in a line of its own. It
+// also goes wrong where a co_await stands in a condition, beside && and ||, or in ?: and switch:
+// give what is awaited a name in a line of its own.
 #pragma once
 
 #include <coroutine>

@@ -4,8 +4,8 @@
 // that begins and ends in steady state allocates nothing. Erasing moves what follows back, so there
 // are no tombstones and a lookup of an id that has ended stays short.
 //
-// A slot has half of the id, which is nearly always enough to tell that it is another; the call has
-// all of it, and who looks a call up looks at it anyway.
+// A slot has the id folded to half of its size, which is nearly always enough to tell that it is
+// another; the call has all of it, and who looks a call up looks at it anyway.
 #pragma once
 
 #include "core/assert.h"
@@ -33,9 +33,9 @@ class IdMap {
     if (size_ == 0) {
       return kNone;
     }
-    const std::uint32_t low = low_of(id);
-    for (std::size_t at = home(low); slots_[at].index != kNone; at = after(at)) {
-      if (slots_[at].low == low && calls_[slots_[at].index].wire_id == id) {
+    const std::uint32_t part = folded(id);
+    for (std::size_t at = home(part); slots_[at].index != kNone; at = after(at)) {
+      if (slots_[at].folded == part && calls_[slots_[at].index].wire_id == id) {
         return slots_[at].index;
       }
     }
@@ -48,21 +48,21 @@ class IdMap {
     if ((size_ + 1) * 4 > capacity_ * 3) {
       grow();
     }
-    place({.low = low_of(call.wire_id), .index = call.index});
+    place({.folded = folded(call.wire_id), .index = call.index});
     ++size_;
   }
 
   // The call must be in it.
   void erase(const Call& call) {
     TRUNKLINE_ASSERT(size_ > 0);
-    std::size_t hole = home(low_of(call.wire_id));
+    std::size_t hole = home(folded(call.wire_id));
     while (slots_[hole].index != call.index) {
       TRUNKLINE_ASSERT(slots_[hole].index != kNone);
       hole = after(hole);
     }
     for (std::size_t next = after(hole); slots_[next].index != kNone; next = after(next)) {
       // It may move into the hole unless its home lies behind the hole.
-      const std::size_t from_home = (next - home(slots_[next].low)) & (capacity_ - 1);
+      const std::size_t from_home = (next - home(slots_[next].folded)) & (capacity_ - 1);
       const std::size_t from_hole = (next - hole) & (capacity_ - 1);
       if (from_home >= from_hole) {
         slots_[hole] = slots_[next];
@@ -82,23 +82,23 @@ class IdMap {
 
  private:
   struct Slot {
-    std::uint32_t low = 0;  // of the id
+    std::uint32_t folded = 0;
     std::uint32_t index = kNone;
   };
 
-  [[nodiscard]] static std::uint32_t low_of(std::uint64_t id) {
-    return static_cast<std::uint32_t>(id);
+  [[nodiscard]] static std::uint32_t folded(std::uint64_t id) {
+    return static_cast<std::uint32_t>(id ^ (id >> 32U) * 0x9e3779b9U);
   }
 
   // Ids come in steps of two: multiplied by the golden ratio they spread.
-  [[nodiscard]] std::size_t home(std::uint32_t low) const {
-    return static_cast<std::size_t>((low * 0x9e3779b97f4a7c15U) >> 32U) & (capacity_ - 1);
+  [[nodiscard]] std::size_t home(std::uint32_t part) const {
+    return static_cast<std::size_t>((part * 0x9e3779b97f4a7c15U) >> 32U) & (capacity_ - 1);
   }
 
   [[nodiscard]] std::size_t after(std::size_t at) const { return (at + 1) & (capacity_ - 1); }
 
   void place(Slot slot) {
-    std::size_t at = home(slot.low);
+    std::size_t at = home(slot.folded);
     while (slots_[at].index != kNone) {
       at = after(at);
     }

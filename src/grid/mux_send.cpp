@@ -47,7 +47,7 @@ void Mux::gather(std::string& out, std::size_t bytes_max, TimePoint now) {
                                                   peer_.frame_bytes_max);
   Batch batch{.out = out,
               .end = begin + frame - (checksum_ ? kChecksumBytes : 0U),
-              .small_end = begin + options_.small_frame_bytes};
+              .small_end = begin + std::max<std::size_t>(options_.small_frame_bytes, 1)};
   if (owes_ping_) {
     ping_sent_ = now;
   }

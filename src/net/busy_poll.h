@@ -24,7 +24,7 @@ class BusyPoll {
 
   // Nothing is there to do. False: sleep.
   [[nodiscard]] bool begin(TimePoint now) {
-    if (longest_ == Duration(0) || credit_ < kMissed || now < not_before_) {
+    if (longest_ == Duration(0) || credit_ < kCreditNeeded || now < not_before_) {
       return false;
     }
     began_ = now;
@@ -52,7 +52,7 @@ class BusyPoll {
     return false;
   }
 
-  // It slept until an event came.
+  // It slept for so long, and then there was something to do.
   void slept(Duration time) {
     // Polling would have found it, and part of the time was the waking.
     if (time < 2 * longest_) {
@@ -74,7 +74,8 @@ class BusyPoll {
   }
 
   static constexpr int kCreditMax = 16;
-  static constexpr int kMissed = 8;
+  static constexpr int kCreditNeeded = 8;
+  static constexpr int kMissed = 8;  // costs so much
   static constexpr Duration kGap = std::chrono::microseconds(20);
   static constexpr Duration kWatched = std::chrono::microseconds(500);
   static constexpr Duration kPauseMin = std::chrono::milliseconds(1);

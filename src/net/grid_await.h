@@ -66,9 +66,6 @@ class GridOnce {
                                    "the node has stopped"}));
   }
 
-  // Tells this one from others that are not told yet.
-  [[nodiscard]] const void* key() const { return wait_.get(); }
-
   void tell(T value) {
     if (const std::shared_ptr<GridWait<T>> wait = std::exchange(wait_, nullptr)) {
       wait->complete(std::move(value));
@@ -79,8 +76,8 @@ class GridOnce {
   std::shared_ptr<GridWait<T>> wait_;
 };
 
-// `start(GridOnce<T>)` asks for it; `dropped(key)` is called when the coroutine is destroyed before
-// it has come. The key is GridOnce::key(), and means nothing else.
+// `start(GridOnce<T>)` asks for it; `dropped()` is called when the coroutine is destroyed before it
+// has come.
 template <class T, class Start, class Dropped>
 class GridAwait {
  public:
@@ -92,7 +89,7 @@ class GridAwait {
 
   ~GridAwait() {
     if (wait_ != nullptr && wait_->abandon()) {
-      dropped_(wait_.get());
+      dropped_();
     }
   }
 

@@ -225,7 +225,8 @@ void GridDriver::turn() {
   if (io_.poll_one() == 0 && !poll_for_a_moment()) {
     const TimePoint asleep = monotonic_now();
     io_.run_one();
-    busy_poll_.slept(monotonic_now() - asleep);
+    // Until the event began: its handler may have taken long.
+    busy_poll_.slept((is_in_turn_ ? core_.now().monotonic : monotonic_now()) - asleep);
   }
   is_event_begun_ = false;
   for (int handled = 1; handled < kHandlersPerTurn && io_.poll_one() > 0; ++handled) {

@@ -140,7 +140,7 @@ Task<GridResult<Bytes>> GridPeer::call(std::string handler, Bytes payload,
           place->serial = place->pending != nullptr ? place->pending->serial : 0;
         });
       },
-      [driver, place](const void*) {
+      [driver, place] {
         driver->dispatch([there = driver.get(), place] {
           there->program().cancel(there->program().find_pending(place->pending, place->serial));
         });
@@ -174,7 +174,7 @@ Task<GridResult<GridStream>> GridPeer::open(std::string handler, Bytes payload,
           place->serial = place->pending != nullptr ? place->pending->serial : 0;
         });
       },
-      [driver, place](const void*) {
+      [driver, place] {
         driver->dispatch([there = driver.get(), place] {
           there->program().cancel(there->program().find_pending(place->pending, place->serial));
         });

@@ -176,7 +176,7 @@ void GridProgram::attempt(GridPending& pending) {
 
 void GridProgram::watch_stop_of(GridStreamState& stream, const std::stop_token& stop) {
   if (stop.stop_possible()) {  // requested meanwhile: it is called here
-    // Its destructor, which is that of the stream's, waits for one that runs on another thread.
+    // Who destroys it waits for one that runs on another thread, so the stream is there.
     stream.caller->on_stop.emplace(stop, [at = &stream] {
       const std::shared_ptr<GridDriver> there = at->home->driver();
       if (there == nullptr || !at->try_add_reference()) {
@@ -274,7 +274,8 @@ void GridProgram::on_result(std::uint64_t token, grid::Arrived payload) {
 void GridProgram::on_failure(std::uint64_t token, const grid::Failure& failure) {
   if (auto* pending = object_of<GridPending>(token, kPendingTag); pending != nullptr) {
     ended_by(*pending, failure);
-  } else if (auto* stream = object_of<GridStreamState>(token, kStreamTag); stream != nullptr) {
+  } else if (const GridStreamPtr stream(object_of<GridStreamState>(token, kStreamTag));
+             stream != nullptr) {
     const GridError error = to_error(failure);
     trace_end(*stream, &error);
     stream->failed(error);
@@ -482,7 +483,8 @@ void GridProgram::on_end(std::uint64_t token) {
 }
 
 void GridProgram::on_room(std::uint64_t token) {
-  object_of<GridStreamState>(token, kStreamTag)->has_room();
+  const GridStreamPtr stream(object_of<GridStreamState>(token, kStreamTag));
+  stream->has_room();
 }
 
 }  // namespace trunkline::net

@@ -246,13 +246,15 @@ void GridProgram::cancel(GridStreamState& stream) {
 
 // Handlers' streams have nothing to trace.
 void GridProgram::trace_end(GridStreamState& stream, const GridError* error) {
-  if (stream.caller != nullptr && std::exchange(stream.caller->is_traced, false)) {
-    options_.trace(stream.caller->peer, stream.caller->handler,
-                   world_.core().now().monotonic - stream.caller->began, error);
+  // It is nobody's any more while it is told: whoever is told may let go of the stream.
+  const std::unique_ptr<GridStreamState::Caller> caller = std::move(stream.caller);
+  if (caller != nullptr && caller->is_traced) {
+    options_.trace(caller->peer, caller->handler, world_.core().now().monotonic - caller->began,
+                   error);
   }
 }
 
-// Nobody holds it any more.
+// The program has no copy of it any more.
 void GridProgram::let_go(GridStreamState& stream) {
   const GridStreamPtr kept(&stream);
   if (stream.is_linked()) {
@@ -263,7 +265,6 @@ void GridProgram::let_go(GridStreamState& stream) {
     stream.mux->forget(stream.ref);
     world_.core().touch(*stream.mux);
   }
-  stream.caller.reset();
 }
 
 }  // namespace net

@@ -25,7 +25,7 @@ namespace trunkline::net {
 
 class GridDriver;
 
-// The node that streams and replies belong to, for as long as anybody has one. Thread: any.
+// How streams and replies find their node. Thread: any.
 class GridHome : public boost::intrusive_ref_counter<GridHome> {
  public:
   explicit GridHome(const std::shared_ptr<GridDriver>& driver) : driver_(driver) {}
@@ -33,7 +33,7 @@ class GridHome : public boost::intrusive_ref_counter<GridHome> {
   // Null when the node is no more.
   [[nodiscard]] std::shared_ptr<GridDriver> driver() const { return driver_.lock(); }
 
-  // When this is its thread; otherwise null.
+  // The node, when this is its thread; otherwise null.
   [[nodiscard]] GridDriver* here() const;
 
  private:
@@ -48,7 +48,7 @@ struct GridStreamTable;
 // Both ends' stream object. All members belong to the node's thread but the counts and `home`.
 // Thousands may be open and idle: what few of them need at a time is kept beside it.
 class GridStreamState : public ListHook<GridStreamTable> {
- private:
+  // First, so that they are there as long as what may still count: a stop that is being told.
   std::atomic<std::uint32_t> references_ = 0;
   std::atomic<std::uint32_t> handles_ = 0;
 
@@ -83,7 +83,7 @@ class GridStreamState : public ListHook<GridStreamTable> {
   std::stop_source stop{std::nostopstate};  // of a handler
   std::unique_ptr<Caller> caller;           // while it is traced or may be stopped
 
-  // What the grid tells.
+  // What the grid tells. Whoever tells it holds a reference: those who wait go on within it.
   void arrived(Bytes message);
   // Whoever waits gets what has arrived.
   void wake();

@@ -109,7 +109,8 @@ struct GridSuspension {
       return waiting.is_waiting_;
     }
     const std::shared_ptr<GridDriver> driver = waiting.state().home->driver();
-    if (driver == nullptr) {
+    // Whose mail is refused goes on within suspend(); once may be, again and again would nest.
+    if (driver == nullptr || driver->has_stopped()) {
       waiting.outcome_ = Waiting::Outcome::kStopped;
       return false;
     }
@@ -141,11 +142,23 @@ GridError caller_error(GridCode code, std::string text) {
   return {code, GridOrigin::kCaller, 0, false, std::move(text)};
 }
 
+GridError awaited_twice() {
+  return caller_error(GridCode::kInvalid, "what send() or receive() gave was awaited twice");
+}
+
 }  // namespace
 
 // --- what both have ---
 
 namespace detail {
+
+bool GridWaiting::begin_await() {
+  if (std::exchange(is_awaited_, true)) {
+    outcome_ = Outcome::kAgain;
+    return false;
+  }
+  return true;
+}
 
 bool GridWaiting::is_at_home() const {
   return state().home->here() != nullptr;
@@ -160,6 +173,8 @@ GridError GridWaiting::error() const {
   switch (outcome_) {
     case Outcome::kOccupied:
       return caller_error(GridCode::kInvalid, "somebody else waits for the same of this stream");
+    case Outcome::kAgain:
+      return awaited_twice();
     case Outcome::kTooLarge:
       return caller_error(GridCode::kTooLarge, "a message larger than the peer takes");
     case Outcome::kStopped:
@@ -179,8 +194,8 @@ GridReceiving::~GridReceiving() {
   net::GridSuspension<GridReceiving>::abandon(*this, &GridStreamState::receiver);
 }
 
-bool GridReceiving::await_ready() const {
-  return is_at_home() && state().receiver == nullptr && state().has_input();
+bool GridReceiving::await_ready() {
+  return !begin_await() || (is_at_home() && state().receiver == nullptr && state().has_input());
 }
 
 bool GridReceiving::await_suspend(std::coroutine_handle<> waiter) {
@@ -195,9 +210,12 @@ GridReceiving::Value GridReceiving::await_resume() {
 }
 
 Task<GridReceiving::Value> GridReceiving::as_task() && {
-  return [](GridStream stream) -> Task<Value> {
+  return [](GridStream stream, bool is_first) -> Task<Value> {
+    if (!is_first) {
+      co_return std::unexpected(awaited_twice());
+    }
     co_return co_await stream.receive();
-  }(std::move(stream_));
+  }(std::move(stream_), begin_await());
 }
 
 // On the node's thread.
@@ -220,7 +238,7 @@ GridSending::~GridSending() {
 }
 
 bool GridSending::await_ready() {
-  return is_at_home() && try_send();
+  return !begin_await() || (is_at_home() && try_send());
 }
 
 bool GridSending::await_suspend(std::coroutine_handle<> waiter) {
@@ -235,9 +253,12 @@ GridSending::Value GridSending::await_resume() {
 }
 
 Task<GridSending::Value> GridSending::as_task() && {
-  return [](GridStream stream, Bytes message) -> Task<Value> {
+  return [](GridStream stream, bool is_first, Bytes message) -> Task<Value> {
+    if (!is_first) {
+      co_return std::unexpected(awaited_twice());
+    }
     co_return co_await stream.send(std::move(message));
-  }(std::move(stream_), std::move(message_));
+  }(std::move(stream_), begin_await(), std::move(message_));
 }
 
 // On the node's thread. False: there is no room.

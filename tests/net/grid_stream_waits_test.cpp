@@ -143,6 +143,40 @@ TEST_F(GridStreamWaits, WhoAsksWhileTheNodeStopsIsToldToo) {
   }
 }
 
+TEST_F(GridStreamWaits, AskingAgainAndAgainAfterTheStopDoesNotNest) {
+  const GridStream stream = open("echo-stream");
+  one->stop();
+  const auto ask = [](GridStream to, int times) -> Task<int> {
+    int refused = 0;
+    for (int i = 0; i < times; ++i) {
+      const GridResult<void> sent = co_await to.send("x");
+      refused += sent.has_value() ? 0 : 1;
+    }
+    co_return refused;
+  };
+  EXPECT_GE(run(ask(stream, 200'000)), 199'000);
+}
+
+TEST_F(GridStreamWaits, ToAwaitTwiceIsRefused) {
+  const GridStream stream = open("echo-stream");
+  const auto twice = [](GridStream to) -> Task<int> {
+    GridSending sending = to.send("once");
+    const GridResult<void> first = co_await sending;
+    const GridResult<void> second = co_await sending;
+    const GridResult<void> third = co_await std::move(sending).as_task();
+    EXPECT_TRUE(first.has_value());
+    EXPECT_EQ(second.error().code, GridCode::kInvalid);
+    EXPECT_EQ(third.error().code, GridCode::kInvalid);
+    GridReceiving receiving = to.receive();
+    const Message message = co_await std::move(receiving).as_task();
+    const Message again = co_await receiving;
+    EXPECT_EQ(message.value(), "once");
+    EXPECT_EQ(again.error().code, GridCode::kInvalid);
+    co_return 0;
+  };
+  EXPECT_EQ(run(twice(stream)), 0);
+}
+
 // The coroutine that goes on lets go of the last copy, and with it of the stream.
 TEST_F(GridStreamWaits, WhoGoesOnMayLetGoOfTheStream) {
   two->handle_stream("greets", [](GridRequest, GridStream stream) -> Task<GridResult<void>> {
@@ -164,6 +198,30 @@ TEST_F(GridStreamWaits, WhoGoesOnMayLetGoOfTheStream) {
   }
 }
 
+TEST_F(GridStreamWaits, WhoIsToldOfItsEndMayLetGoOfTheStream) {
+  two->handle_stream("fails", [](GridRequest, GridStream stream) -> Task<GridResult<void>> {
+    static_cast<void>(co_await stream.receive());
+    co_return grid_error(1, "on request");
+  });
+  std::optional<GridStream> kept;
+  std::promise<std::string> told;
+  const ReservedPort port;
+  GridOptions traced = options(port.address(), 0);
+  traced.listen.clear();
+  traced.is_guest = true;
+  traced.trace = [&](std::string_view, std::string_view handler, std::chrono::nanoseconds,
+                     const GridError* error) {
+    kept.reset();
+    told.set_value(std::string(handler) + ": " + (error != nullptr ? error->text : "ended"));
+  };
+  const auto node = make(traced);
+  const GridPeer to = peer(*node, port_two.address());
+  start(*node);
+  kept = run(to.open("fails", "", patient())).value();
+  EXPECT_TRUE(run(GridStream(*kept).send("go")).has_value());
+  EXPECT_EQ(told.get_future().get(), "fails: on request");
+}
+
 TEST_F(GridStreamWaits, WhoWaitsForRoomMayGiveUp) {
   std::promise<void> reads;
   std::shared_future<void> may_read = reads.get_future().share();
@@ -182,10 +240,13 @@ TEST_F(GridStreamWaits, WhoWaitsForRoomMayGiveUp) {
       });
   GridStream stream = open("late");
   const auto fill = [](GridStream to, std::atomic<int>& sent) -> Task<int> {
-    while ((co_await to.send(Bytes(64 * 1024, 'x'))).has_value()) {
+    while (true) {
+      const GridResult<void> done = co_await to.send(Bytes(64 * 1024, 'x'));
+      if (!done.has_value()) {
+        co_return 0;
+      }
       ++sent;
     }
-    co_return 0;
   };
   // Sends until it has to wait, and goes.
   on_its_thread([&] {
