@@ -69,7 +69,7 @@ struct GridOptions {
   // The node's thread looks so long for the next event before it sleeps, where events come that
   // soon after each other and nobody else wants the core: waking a core takes longer than a call.
   // 0: it sleeps at once. At most a second.
-  std::chrono::microseconds busy_poll{50};
+  std::chrono::microseconds busy_poll{100};
 
   std::chrono::milliseconds ping_interval{10'000};   // a peer silent for two of them is gone
   std::chrono::milliseconds write_deadline{10'000};  // since the peer took a byte

@@ -61,10 +61,10 @@ class BusyPoll {
   }
 
  private:
-  // Others have run between two looks: the system's clock takes one part in a hundred, somebody who
-  // wants the core takes half of it.
+  // Others have run between two looks: the system's own work takes a few parts in a hundred,
+  // somebody who wants the core takes half of it or more.
   void judge(TimePoint now) {
-    if (others_ * 5 > polled_) {
+    if (others_ * 2 > polled_) {
       not_before_ = now + pause_;
       pause_ = std::min(pause_ * 2, kPauseMax);
     } else {
