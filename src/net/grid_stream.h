@@ -55,7 +55,7 @@ class GridStreamState : public ListHook<GridStreamTable> {
  public:
   // What only a caller's has.
   struct Caller {
-    // What the trace says of it; empty when nobody is told.
+    // What the trace says of it, when somebody is told.
     std::string peer;
     std::string handler;
     TimePoint began;
